@@ -20,20 +20,21 @@ import (
 var (
 	serverAt  = netip.MustParseAddrPort("127.0.5.2:5060")
 	browserAt = netip.MustParseAddrPort("127.0.6.3:0")
+	phoneAt   = netip.MustParseAddrPort("127.0.6.4:0")
 	agentAt   = netip.MustParseAddrPort("127.0.7.2:5060")
 )
 
 // patience ends a test that hangs. A test that works takes less time on any machine.
 const patience = time.Minute
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -67,17 +68,18 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func newServer(t *testing.T) *flowbridge.Server {
+func newServer(t testing.TB) *flowbridge.Server {
 	t.Helper()
 	s, err := flowbridge.New(binary, t.TempDir(), namespace.Here)
 	must(t, err)
 	must(t, s.Configure(strings.NewReplacer(
 		"@SERVER@", serverAt.String(), "@HOST@", serverAt.Addr().String(), "@BROWSER@", browserAt.Addr().String(),
-		"@AGENT@", agentAt.String(), "@STORE@", s.Store(), "@SOCKET@", s.Socket(),
-	).Replace(`sip: {listen: ["udp://@SERVER@"]}
+		"@PHONE@", phoneAt.Addr().String(), "@AGENT@", agentAt.String(), "@STORE@", s.Store(), "@SOCKET@", s.Socket(),
+	).Replace(`sip: {listen: ["udp://@SERVER@"], max_delay: 1m}
 media: {listen: ["@HOST@"], ports: 24000-24999, engine: userspace}
 trunks:
   - {name: browser, sources: ["@BROWSER@"], media: {srtp: required, srtp_keying: dtls}}
+  - {name: phone, sources: ["@PHONE@"], media: {srtp: required}}
 targets:
   - {name: agent, kind: sip, uri: "sip:{{.To.Number}}@@AGENT@"}
 routes:

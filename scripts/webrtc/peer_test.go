@@ -3,6 +3,7 @@ package webrtc
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,19 +17,37 @@ import (
 // peer is a browser with its SIP, which a gateway makes for it.
 type peer struct {
 	*webrtc.PeerConnection
+	*line
 
-	t     *testing.T
 	track *webrtc.TrackLocalStaticRTP
-	heard atomic.Int64 // packets
-	last  atomic.Value // payload of the last packet
+	heard atomic.Int64  // packets
+	last  atomic.Value  // payload of the last packet
+	first chan struct{} // closed when the first packet has come
+}
 
+// line is the SIP of one call.
+type line struct {
+	t      testing.TB
 	conn   *net.UDPConn
 	dialog *sip.Dialog
 	said   chan sip.Message
+	to     string // To of the final answer
+}
+
+// newLine returns the line of a caller at an address.
+func newLine(t testing.TB, at netip.AddrPort) *line {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	e := &sip.End{Name: "b" + conn.LocalAddr().String(), Addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), Peer: serverAt}
+	l := &line{t: t, conn: conn, dialog: e.Dial("+15075550100", "+15075550199"), said: make(chan sip.Message, 64)}
+	go l.listen()
+	return l
 }
 
 // newPeer returns a peer that speaks PCMU.
-func newPeer(t *testing.T, settings func(*webrtc.SettingEngine)) *peer {
+func newPeer(t testing.TB, settings func(*webrtc.SettingEngine)) *peer {
 	t.Helper()
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
@@ -43,7 +62,7 @@ func newPeer(t *testing.T, settings func(*webrtc.SettingEngine)) *peer {
 	}, webrtc.RTPCodecTypeAudio))
 	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(m)).NewPeerConnection(webrtc.Configuration{})
 	must(t, err)
-	p := &peer{PeerConnection: pc, t: t, said: make(chan sip.Message, 64)}
+	p := &peer{PeerConnection: pc, line: newLine(t, browserAt), first: make(chan struct{})}
 	p.last.Store("")
 	t.Cleanup(func() { _ = pc.Close() })
 	p.track, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, "audio", "peer")
@@ -56,47 +75,43 @@ func newPeer(t *testing.T, settings func(*webrtc.SettingEngine)) *peer {
 			if err != nil {
 				return
 			}
-			p.heard.Add(1)
+			if p.heard.Add(1) == 1 {
+				close(p.first)
+			}
 			p.last.Store(string(pkt.Payload))
 		}
 	})
-	p.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(browserAt))
-	must(t, err)
-	t.Cleanup(func() { _ = p.conn.Close() })
-	e := &sip.End{Name: "b" + p.conn.LocalAddr().String(), Addr: p.conn.LocalAddr().(*net.UDPAddr).AddrPort(), Peer: serverAt}
-	p.dialog = e.Dial("+15075550100", "+15075550199")
-	go p.listen()
 	return p
 }
 
 // listen acknowledges each 200 of an INVITE, and notes all that comes.
-func (p *peer) listen() {
+func (l *line) listen() {
 	b := make([]byte, 65536)
 	for {
-		n, err := p.conn.Read(b)
+		n, err := l.conn.Read(b)
 		if err != nil {
 			return
 		}
 		m := sip.Message(b[:n])
 		if m.Status() == 200 && m.Method() == "INVITE" {
-			p.sends("ACK", m.Number(), m.Header("To"), "")
+			l.sends("ACK", m.Number(), m.Header("To"), "")
 		}
 		if m.Method() == "BYE" && m.Status() == 0 {
-			_, _ = p.conn.WriteToUDPAddrPort([]byte(m.Answer("200 OK", "", sip.WithBody(""))), serverAt)
+			_, _ = l.conn.WriteToUDPAddrPort([]byte(m.Answer("200 OK", "", sip.WithBody(""))), serverAt)
 		}
 		select {
-		case p.said <- m:
+		case l.said <- m:
 		default: // nobody waits
 		}
 	}
 }
 
-func (p *peer) sends(method string, cseq int, to, body string) {
-	text := p.dialog.Text(method, "z9hG4bK"+method+time.Now().String()[11:29], cseq, sip.WithBody(body))
+func (l *line) sends(method string, cseq int, to, body string) {
+	text := l.dialog.Text(method, "z9hG4bK"+method+strconv.FormatInt(time.Now().UnixNano(), 36), cseq, sip.WithBody(body))
 	if to != "" {
 		text = replaceTo(text, to)
 	}
-	_, _ = p.conn.WriteToUDPAddrPort([]byte(text), serverAt)
+	_, _ = l.conn.WriteToUDPAddrPort([]byte(text), serverAt)
 }
 
 // calls sends an offer, and returns the answer.
@@ -118,19 +133,23 @@ func (p *peer) offers(options *webrtc.OfferOptions) {
 }
 
 // final returns the final answer to an INVITE.
-func (p *peer) final() sip.Message {
-	p.t.Helper()
+func (l *line) final() sip.Message {
+	l.t.Helper()
 	for {
 		select {
-		case m := <-p.said:
+		case m := <-l.said:
 			if m.Status() >= 200 && m.Method() == "INVITE" {
+				l.to = m.Header("To")
 				return m
 			}
 		case <-time.After(patience):
-			p.t.Fatal("no final answer")
+			l.t.Fatal("no final answer")
 		}
 	}
 }
+
+// hangsUp ends an answered call.
+func (l *line) hangsUp() { l.sends("BYE", 9, l.to, "") }
 
 // connects applies an answer.
 func (p *peer) connects(answer sip.Message) {
@@ -146,11 +165,13 @@ func (p *peer) speaks(text string) {
 	stop := make(chan struct{})
 	p.t.Cleanup(func() { close(stop) })
 	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
 		for n := uint16(0); ; n++ {
 			select {
 			case <-stop:
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-tick.C:
 				_ = p.track.WriteRTP(&rtp.Packet{
 					Header:  rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 160, SSRC: 7},
 					Payload: []byte(text),
@@ -169,13 +190,13 @@ func (p *peer) hears(text string) {
 
 // agent is the other end of the call: it echoes plain RTP.
 type agent struct {
-	t     *testing.T
+	t     testing.TB
 	sip   *net.UDPConn
 	heard atomic.Int64
 	last  atomic.Value
 }
 
-func newAgent(t *testing.T) *agent {
+func newAgent(t testing.TB) *agent {
 	t.Helper()
 	a := &agent{t: t}
 	a.last.Store("")
