@@ -139,6 +139,8 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.expectations(k.name)
 	case *[]Pass:
 		*p = s.passes(k)
+	case *Unaccepted:
+		*p = s.unaccepted(k)
 	default:
 		s.fillPlain(k, dst)
 	}

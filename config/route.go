@@ -50,14 +50,17 @@ type Route struct {
 	FailoverOn []int `key:"failover_on" min:"300" max:"699" knob:""`
 	// How long the whole set-up may take, over all targets.
 	SetupTimeout time.Duration `key:"setup_timeout" default:"120s" knob:""`
-	// Whether its calls are recorded: off, always, on_demand (when the admin API asks). It needs the section recording.
-	Record Wanted `key:"record" enum:"off always on_demand" default:"off"`
+	// Whether its calls are recorded: off, always, on_demand (when the admin API asks), told (from 1.2; once the
+	// statement of tell was said whole, and accepted). It needs the section recording.
+	Record Wanted `key:"record" enum:"off always on_demand told" default:"off"`
 	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
 	MaskDTMF Wanted `key:"mask_dtmf" enum:"off always on_demand" default:"off"`
 	// What happens to the caller when the agent's leg dies in mid-call. Without it the call ends.
 	Rescue *callRescue `key:"rescue"`
 	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
+	// What the caller is told, whole, before an agent is connected (from 1.2). Without it nothing.
+	Tell *Tell `key:"tell"`
 	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
 	Moved   string
 	MovedAt time.Time
@@ -66,6 +69,7 @@ type Route struct {
 
 func (r *Route) check(s section) {
 	r.checkRescue(s)
+	r.checkTell(s)
 	r.Split = s.shares(slices.Concat(r.Targets, r.Trunks))
 	r.checkFollow(s)
 	r.ringsForBrowsers(s)
@@ -116,6 +120,7 @@ type Wanted string
 const (
 	WantedOff      Wanted = "off"
 	WantedAlways   Wanted = "always"
+	WantedTold     Wanted = "told" // of record only
 	wantedOnDemand Wanted = "on_demand"
 )
 

@@ -17,7 +17,7 @@ import (
 
 // source holds the declarations of the sections. The comments of their fields become the descriptions in the schema.
 //
-//go:embed acme.go admin.go budget.go circuit.go config.go fleet.go follow.go hook_openai.go hook_twilio.go hook_vapi.go hooks.go hours.go map_headers.go media.go platform.go prepare.go queue.go recording.go register.go rescue.go route.go sip.go stir.go target.go telemetry.go trunk.go webhook.go websocket.go
+//go:embed acme.go admin.go budget.go circuit.go config.go fleet.go follow.go hook_openai.go hook_twilio.go hook_vapi.go hooks.go hours.go map_headers.go media.go platform.go prepare.go queue.go recording.go register.go rescue.go route.go sip.go stir.go target.go telemetry.go tell.go trunk.go webhook.go websocket.go
 var source embed.FS
 
 // environment matches a reference to the environment, which is allowed in every value.
@@ -150,7 +150,8 @@ func (d described) value(k key) object {
 	if nested {
 		item = func() object { return d.section(declared) }
 	}
-	if k.field.Type == reflect.TypeFor[[]Pass]() {
+	switch k.field.Type {
+	case reflect.TypeFor[[]Pass](), reflect.TypeFor[Unaccepted]():
 		item = func() object { return d.textOrSection(k, declared) }
 	}
 	if list {

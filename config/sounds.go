@@ -45,6 +45,10 @@ func (r *Route) Sounds() []string {
 	if r.Queue != nil {
 		names = append(names, r.Queue.Sound)
 	}
+	if r.Tell != nil {
+		told, _ := r.Tell.Sound.Constant()
+		names = append(names, told, r.Tell.NotTaken)
+	}
 	return names
 }
 

@@ -162,11 +162,12 @@ func (c *Config) check(s section) {
 	if slices.ContainsFunc(s.l.errs, func(e Error) bool { return strings.HasPrefix(e.Path, "routes") }) {
 		return // an entry that could not be read may have the name
 	}
+	c.checkTold(s.l)
 	for _, r := range s.l.inTable.routes {
 		if s.l.inTable.errors > maxTableErrors {
 			return
 		}
-		at := slices.IndexFunc(c.Routes, func(route Route) bool { return route.Name == r.name })
+		at := c.RouteNamed(r.name)
 		switch {
 		case at < 0:
 			s.l.failTable(r.line, r.column, columnRoute, fmt.Sprintf("%.80q is not the name of a route", r.name),

@@ -93,19 +93,19 @@ type Bridge struct {
 
 	// The parts, in the order in which they handle events. They end in the reverse order. Services: Media, Keying, Sounds,
 	// Exchanges. TestOrderOfEffects, TestServicesNameNoFeature.
-	Masking      Masking
-	Transcoding  Transcoding
-	Media        Media
-	Talk         Talk
-	Keying       Keying
-	Digits       Digits
-	Sounds       Sounds
-	Recordings   Recordings
-	Listening    Listening
-	Exchanges    Exchanges
-	Announcement Announcement
-	Pressed      Pressed
-	Relays       Relays
+	Masking     Masking
+	Transcoding Transcoding
+	Media       Media
+	Talk        Talk
+	Keying      Keying
+	Saying      Saying
+	Digits      Digits
+	Sounds      Sounds
+	Recordings  Recordings
+	Listening   Listening
+	Exchanges   Exchanges
+	Pressed     Pressed
+	Relays      Relays
 
 	parts []part // these; set by Open
 }
@@ -156,7 +156,7 @@ func (b *Bridge) Open(c Call, o Options) {
 }
 
 // Event is anything that a bridge is told of, except facts about its legs: an event of its media (media.Event),
-// HandshakeOver, Announced, or a step of its call (part.go). The call gets it through Post and passes it to Tell,
+// HandshakeOver, Said, or a step of its call (part.go). The call gets it through Post and passes it to Tell,
 // unless the event concerns the call itself. TestEachEventHasOneOwner checks this.
 type Event any
 

@@ -30,13 +30,13 @@ type digitSession interface {
 // gets INFO, and inserts telephone-events for a side's INFO.
 type Digits struct {
 	idle
-	decides bool // the party on side B decides by a key, before it is connected
+	decides [2]bool // by side: the party decides by a key, before the sides are connected
 }
 
 func (ds *Digits) on(e Event) (handled bool) {
 	switch e.(type) {
 	case Answered, described:
-		if ds.bridge.Call.Connected() != nil || ds.decides {
+		if ds.bridge.Call.Connected() != nil || ds.decides != [2]bool{} {
 			ds.listen()
 		}
 	}
@@ -97,7 +97,7 @@ func (ds *Digits) listen() {
 // ignores the Allow header, because Asterisk accepts INFO without listing it.
 func (ds *Digits) diverts(side media.Side) bool {
 	b := ds.bridge
-	if ds.decides && side == media.SideB {
+	if ds.decides[side] {
 		return true
 	}
 	_, _, has := b.Agreement.Events(side.Other())

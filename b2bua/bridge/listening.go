@@ -128,7 +128,7 @@ func (ls *Listening) warn(l *listener) error {
 	}
 	l.until = time.Now().Add(sound.Duration() + listenLook)
 	for side := range l.told {
-		ss.play(media.Side(side), &voice{name: l.Sound, sound: sound, mix: true, lasts: true, over: func() {
+		ss.play(media.Side(side), &voice{name: l.Sound, sound: sound, mix: true, lasts: true, over: func(media.EventPlayed) {
 			if l.told[side] = true; l.told[side^1] {
 				l.until = time.Time{}
 				ls.tap()

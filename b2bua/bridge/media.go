@@ -35,6 +35,7 @@ type mediaSession interface {
 	Start()
 	Stats() media.Stats
 	Quiet() media.Quiet
+	Reported(to media.Side) (lost int64, ok bool)
 	State() media.SessionState
 	Close() media.Stats
 }
@@ -269,6 +270,14 @@ func (m *Media) Stats() (s media.Stats) {
 		s = m.session.Stats()
 	}
 	return s
+}
+
+// Reported returns how many packets a side reports as lost so far. known is false if it has reported none.
+func (m *Media) Reported(by media.Side) (lost int64, known bool) {
+	if m.session == nil {
+		return 0, false
+	}
+	return m.session.Reported(by)
 }
 
 // Port returns our port on a side.

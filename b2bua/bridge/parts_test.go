@@ -176,15 +176,16 @@ func TestOrderOfEffects(t *testing.T) {
 		"all deadlines": {func(t *testing.T, b *Bridge, e *effects) {
 			recorded(t, b, e)
 			b.Exchanges.current = &exchange{from: e.halves[0], to: e.halves[1], until: past()}
-			b.Announcement.speaks, b.Announcement.until = true, past()
+			b.Saying.what.To, b.Saying.speaks, b.Saying.until = media.SideB, true, past()
 			press(b, e, nil)
 			b.Recordings.beepAt = past()
 			time.Sleep(2 * time.Millisecond)
 			b.Pressed.to[media.SideB].asked, b.Pressed.to[media.SideB].at = nil, past() // as if the first key had been answered
 			b.OnTimer(time.Now())
 		}, []string{
+			"post " + fmt.Sprintf("%+v", Said{To: media.SideB}),
 			"media: play a, mix true", "media: play b, mix true", "log: no answer to a session change", "leg a: leg.Reject",
-			"post {Accepted:false}", "leg b: leg.Send",
+			"leg b: leg.Send",
 		}},
 		"the end": {func(t *testing.T, b *Bridge, e *effects) {
 			recorded(t, b, e)
@@ -227,8 +228,8 @@ func TestOrderOfEffects(t *testing.T) {
 		}},
 		"an announcement": {func(_ *testing.T, b *Bridge, e *effects) {
 			e.connected = false
-			b.Announcement.Begin(Announce{Sound: "beep", Accept: "1"})
-			b.Announcement.Speak()
+			b.Saying.Begin(Announce{Sound: "beep", Accept: "1"}.Statement())
+			b.Saying.Speak()
 		}, []string{
 			"media: play a, mix false", "media: play b, mix false", "media: events a true", "media: events b true",
 			"media: play b, mix false",
@@ -252,9 +253,9 @@ func TestOrderOfEffects(t *testing.T) {
 			keyed(b, media.SideA)
 		}, nil},
 		"a key of who hears an announcement": {func(_ *testing.T, b *Bridge, e *effects) {
-			b.Masking.On, b.Announcement.what, b.Announcement.speaks = true, Announce{Sound: "beep", Accept: "1"}, true
+			b.Masking.On, b.Saying.what, b.Saying.speaks = true, Announce{Sound: "beep", Accept: "1"}.Statement(), true
 			keyed(b, media.SideB)
-		}, []string{"post {Accepted:true}"}},
+		}, []string{"post " + fmt.Sprintf("%+v", Said{To: media.SideB, Accepted: true, Key: "1"})}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, e := joined(t)
@@ -293,7 +294,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		{media.EventAnsweredBy{}, ""},
 		{media.EventBeep{}, ""},
 		{HandshakeOver{}, ""},
-		{Announced{}, ""},
+		{Said{}, ""},
 	} {
 		b, _ := joined(t)
 		var got []string

@@ -26,6 +26,7 @@ type Recordings struct {
 	all     []*recording.Recorder // recorded by this process, including the current one
 	past    []record.Recording    // recorded by earlier processes
 	parts   int                   // number of recordings by earlier processes
+	told    bool                  // the caller was told, and has accepted
 	beepAt  time.Time             // when the next beep is due; zero if none
 
 	again snapshot.Recordings // the recording that an earlier process had started; cleared by begin
@@ -37,11 +38,11 @@ func (rs *Recordings) save(sheet *snapshot.Sheet) {
 	if rs.current != nil {
 		k.On, k.Paused = !rs.current.Failed(), !rs.current.Failed() && rs.current.Paused()
 	}
-	k.Parts = rs.parts + len(rs.all)
+	k.Parts, k.Told = rs.parts+len(rs.all), rs.told
 }
 
 func (rs *Recordings) restore(k *snapshot.Bridge) {
-	rs.again, rs.parts = k.Recordings, k.Recordings.Parts
+	rs.again, rs.parts, rs.told = k.Recordings, k.Recordings.Parts, k.Recordings.Told
 }
 
 func (rs *Recordings) on(e Event) (handled bool) {
@@ -51,7 +52,10 @@ func (rs *Recordings) on(e Event) (handled bool) {
 			rs.bridge.Ladder.Unrecorded()
 		}
 	case Answered:
-		rs.startIfWanted()
+		rs.startIfWanted(config.WantedAlways)
+	case Told:
+		rs.told = true
+		rs.startIfWanted(config.WantedTold)
 	case describing:
 		if rs.current != nil {
 			for side, payloads := range rs.bridge.payloads() {
@@ -103,6 +107,9 @@ func (rs *Recordings) orderStart() error {
 		return refused("calls of this route are not recorded", "write record: on_demand for the route")
 	case !b.Call.Moment().Answered:
 		return NotAnswered()
+	case b.Call.Route().Record == config.WantedTold && !rs.told:
+		return refused("the caller was not told yet, or has not accepted",
+			"ask again when it was, or write record: on_demand")
 	case rs.current != nil && !rs.current.Failed():
 		return refused("the call is recorded already", "resume it if it pauses")
 	}
@@ -127,10 +134,10 @@ func (rs *Recordings) orderOther(o Order) error {
 	return nil
 }
 
-// startIfWanted starts the recording of an answered call if its route records every call.
-func (rs *Recordings) startIfWanted() {
+// startIfWanted starts the recording of an answered call if its route records such calls.
+func (rs *Recordings) startIfWanted(such config.Wanted) {
 	b := rs.bridge
-	if b.Call.Route().Record != config.WantedAlways {
+	if b.Call.Route().Record != such {
 		return
 	}
 	if b.Archive == nil {
@@ -200,7 +207,7 @@ func (rs *Recordings) stop() {
 // of the log.
 func (rs *Recordings) log() *zerolog.Event {
 	b := rs.bridge
-	if r := b.Call.Route(); r != nil && r.Record == config.WantedAlways {
+	if r := b.Call.Route(); r != nil && (r.Record == config.WantedAlways || r.Record == config.WantedTold) {
 		return b.Log.Debug()
 	}
 	return b.Log.Info()

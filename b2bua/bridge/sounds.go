@@ -2,8 +2,11 @@ package bridge
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
@@ -26,9 +29,12 @@ type voice struct {
 	mix   bool // is mixed with the other side's media instead of replacing it
 	lasts bool // plays to its end, even if the call's state asks for another sound
 
-	over   func()     // called when the sound ends; may be nil
-	played media.Play // the sound as the relay got it
-	id     uint64     // id of played
+	over   func(media.EventPlayed) // called when the sound ends; may be nil
+	from   time.Duration           // where in the sound to begin
+	whole  bool                    // no frame of it is left out
+	since  time.Time               // when it began to play
+	played media.Play              // the sound as the relay got it
+	id     uint64                  // id of played
 }
 
 // Sounds holds the sounds that we play to the sides.
@@ -37,7 +43,7 @@ type Sounds struct {
 	voices  [2]*voice // by side
 	plays   uint64    // number of sounds started so far; the last one is the id of the latest sound
 	unheard [2]string // by side: the name of the sound that it can't hear because of its codec
-	// apart, unless nil, chooses the sound of a side of an answered call before its state does.
+	// apart, unless nil, chooses the sound of a side before the call's state does.
 	apart   func(side media.Side) *voice
 	Ringing bool   // the caller has got a 183, and hears our ringing
 	Instead string // replaces the route's ringback while the caller waits; empty means no replacement
@@ -48,6 +54,8 @@ type Sounds struct {
 type soundSession interface {
 	Play(to media.Side, p media.Play)
 	StopPlay(to media.Side)
+	Playing(to media.Side) (id uint64, s media.Sent)
+	HoldBack(from media.Side, on bool)
 }
 
 // save stores the sounds that continue in the next process. A sound without loop starts again from its beginning
@@ -114,19 +122,21 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 	}
 	before := ss.voices[side]
 	if v != nil {
-		play, ok := ss.playing(side, media.Play{Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix})
+		play, ok := ss.playing(side, media.Play{
+			Sound: v.sound, Loop: v.loop, Yield: v.yield, Mix: v.mix, From: v.from, Whole: v.whole,
+		})
 		if ok && before != nil && before.name == v.name && before.played == play {
 			return
 		}
 		if ok {
-			v.played = play
+			v.played, v.since = play, time.Now()
 			ss.plays++
 			play.ID, v.id = ss.plays, ss.plays
 			ss.voices[side], ss.unheard[side] = v, ""
 			b.Media.session.Play(side, play)
 			return
 		}
-		if ss.unheard[side] != v.name {
+		if ss.unheard[side] != v.name && b.Agreement.Description[side] != nil {
 			b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("sound not played: the side has no G.711")
 		}
 		ss.unheard[side] = v.name
@@ -195,12 +205,12 @@ func (ss *Sounds) update() {
 func (ss *Sounds) wanted(side media.Side) *voice {
 	b, now := ss.bridge, ss.bridge.Call.Moment()
 	switch {
+	case ss.apart != nil:
+		return ss.apart(side)
 	case !now.Answered:
 		if side == media.SideA && ss.Ringing && b.Call.Route() != nil {
 			return ss.ringback()
 		}
-	case ss.apart != nil:
-		return ss.apart(side)
 	case ss.OnHold && side == media.SideA:
 		return ss.music()
 	case ss.OnHold:
@@ -266,7 +276,28 @@ func (ss *Sounds) hold(on bool) error {
 // Ring makes an answer to the caller's offer with which the caller can hear our ringing. It returns false if the
 // caller made no offer, or offers no G.711 that a target could use.
 func (ss *Sounds) Ring(targets []*peers.Target) bool {
+	if ss.bridge.Agreement.Late || !ss.Answer(targets) {
+		return false
+	}
+	ss.Ringing = true
+	return true
+}
+
+// Answer makes our description for a caller before a target has answered, so that the caller can hear our sounds. A
+// caller that made no offer gets one of a G.711 of the first target, which must have been chosen. It returns false if
+// the caller could not hear a sound.
+func (ss *Sounds) Answer(targets []*peers.Target) bool {
 	b := ss.bridge
+	if b.Agreement.Late {
+		offer := b.Agreement.Offer
+		for _, f := range offer.Formats() {
+			if f.Codec == sdp.PCMU || f.Codec == sdp.PCMA {
+				b.tellCaller(offer.Only(f.Codec, offer.Formats()))
+				return true
+			}
+		}
+		return false
+	}
 	k, ok := b.Agreement.Playable(targets)
 	if !ok {
 		return false
@@ -279,7 +310,6 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 		b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)
-	ss.Ringing = true
 	return true
 }
 
@@ -304,6 +334,8 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	switch {
 	case !b.Call.Moment().Answered:
 		return NotAnswered()
+	case ss.apart != nil:
+		return refused("a side hears what it has to hear before the sides are connected", "ask again when it is over")
 	case s.Sound == SoundNone:
 		if v := ss.voices[s.Side]; v != nil {
 			v.lasts = false
@@ -333,6 +365,28 @@ func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	return audio.Tone(name)
 }
 
+// Has reports whether there is a sound or tone with this name.
+func (ss *Sounds) Has(name string) bool { _, ok := ss.named(name); return ok }
+
+// Length returns how long a sound lasts, or 0 if there is none with this name.
+func (ss *Sounds) Length(name string) time.Duration {
+	sound, ok := ss.named(name)
+	if !ok {
+		return 0
+	}
+	return sound.Duration()
+}
+
+// Hash returns the SHA-256 of a sound's samples as µ-law, in hexadecimal.
+func (ss *Sounds) Hash(name string) string {
+	sound, ok := ss.named(name)
+	if !ok {
+		return ""
+	}
+	sum := sha256.Sum256(sound.In(audio.ULaw))
+	return hex.EncodeToString(sum[:])
+}
+
 // Heard returns the name of our sound that a side hears, or "" if there is none.
 func (ss *Sounds) Heard(side media.Side) string {
 	if v := ss.voices[side]; v != nil {
@@ -345,7 +399,7 @@ func (ss *Sounds) Heard(side media.Side) string {
 func (ss *Sounds) onPlayed(f media.EventPlayed) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
 		if v.over != nil {
-			v.over()
+			v.over(f)
 		}
 		ss.voices[f.Side] = nil
 	}

@@ -64,6 +64,9 @@ func (a *attempt) side() media.Side {
 	return media.SideB
 }
 
+// answers notes how long the target took to answer.
+func (a *attempt) answers() { a.target.AnsweredAfter(time.Since(a.started)) }
+
 // stop cancels the attempt's preparation.
 func (a *attempt) stop() {
 	if a != nil && a.cancel != nil {

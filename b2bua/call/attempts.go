@@ -83,9 +83,18 @@ func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCryp
 		(m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
-// try starts an attempt at the next target of a plan that can be called, and reports whether there is one. Each
-// target that can't be called gets an entry in the record.
+// try starts an attempt at the next target of a plan that can be called, and reports whether there is one.
 func (all *attempts) try(p *outbound.Plan) bool {
+	a := all.pick(p)
+	if a != nil {
+		all.prepare(a)
+	}
+	return a != nil
+}
+
+// pick chooses the next target of a plan that can be called, and takes a place there. It returns nil if there is none.
+// Each target that can't be called gets an entry in the record.
+func (all *attempts) pick(p *outbound.Plan) *attempt {
 	c := all.call
 	for a := all.next(p); a != nil; a = all.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
@@ -94,11 +103,17 @@ func (all *attempts) try(p *outbound.Plan) bool {
 			c.record.next(c.whoIs() == ringing)
 		}
 		if all.possible(a) {
-			all.prepare(a)
-			return true
+			return a
 		}
 	}
-	return false
+	return nil
+}
+
+// putBack takes a picked attempt back, so that its target is the next one of the plan.
+func (all *attempts) putBack(a *attempt) {
+	a.plan.Targets, a.plan.Shared = append([]*peers.Target{a.target}, a.plan.Targets...), a.shared
+	all.tried--
+	all.current = nil
 }
 
 // possible reports whether the attempt can be made: there must be a common codec and a free place at the target. If

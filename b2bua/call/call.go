@@ -126,7 +126,7 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 		}
 		r.Disposition = outbound.DispositionOf(why, status)
 	} else {
-		r.SIPStatus, r.Disposition = 200, record.DispositionAnswered
+		r.SIPStatus, r.Disposition = 200, c.telling.disposition(why)
 		r.DurationMS = now.Sub(c.times.answered).Milliseconds()
 		r.Q850 = q850
 		if q850 == 0 {

@@ -76,7 +76,7 @@ func (h happening) urgency() urgency {
 		return quiet
 	case media.EventChanged:
 		return inAMoment
-	case media.EventSilent, media.EventGone, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
+	case media.EventSilent, media.EventGone, bridge.HandshakeOver, bridge.Said, media.EventAnsweredBy,
 		media.EventOneWay, media.EventHeard, media.EventSideSilent: // so that viewers of the call see the change
 	}
 	if _, is := h.event.(ready); is {

@@ -34,8 +34,8 @@ func members(t *testing.T, method string, files ...string) (all []string) {
 func allHappenings(t *testing.T) []string {
 	t.Helper()
 	return slices.Concat(members(t, "isFact", "../leg/event.go"), members(t, "isEvent", "mailbox.go"),
-		members(t, "isPartEvent", "queue.go", "identity.go", "trial.go"),
-		members(t, "isEvent", "../bridge/bridge.go", "../bridge/announce.go"))
+		members(t, "isPartEvent", "queue.go", "identity.go", "trial.go", "telling.go"),
+		members(t, "isEvent", "../bridge/bridge.go", "../bridge/saying.go"))
 }
 
 func nameOf(h happening) string {
@@ -71,10 +71,13 @@ func TestUrgencyOfCheckpoints(t *testing.T) {
 			{event: ofPart{called{}}},
 			{event: ofPart{verified{}}},
 			{event: ofPart{lags{}}},
+			{event: ofPart{agentDue{}}},
+			{event: ofPart{speakable{}}},
+			{event: ofPart{receipted{}}},
 			{event: inBridge{media.EventSilent{}}},
 			{event: inBridge{media.EventGone{}}},
 			{event: inBridge{bridge.HandshakeOver{}}},
-			{event: inBridge{bridge.Announced{}}},
+			{event: inBridge{bridge.Said{}}},
 			{event: inBridge{media.EventAnsweredBy{}}},
 			{event: inBridge{media.EventOneWay{}}},
 		},

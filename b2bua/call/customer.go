@@ -28,7 +28,7 @@ import (
 // customer handles the first party of a placed call.
 type customer struct {
 	idle
-	*placement // nil if the call came from a caller, or once an agent is connected
+	*placement // nil if there is or was an agent, or if the caller has no answer yet
 }
 
 // placement is the state of a placed call until its agent is connected.
@@ -48,7 +48,7 @@ func (cu *customer) placed(placing *outbound.Placing) {
 // waits notes that the call has no agent, until release.
 func (cu *customer) waits(p *placement) {
 	cu.placement = p
-	cu.call.record.setPlaced(true)
+	cu.call.record.setPlaced(!cu.call.telling.isCallers())
 }
 
 // on handles all events while the customer is being called, and later the events that say who answered.
@@ -203,7 +203,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.bridge.Tell(bridge.Answered{})
 	if !cu.asksWhoAnswers() {
-		cu.callAgent()
+		cu.goOn()
 	}
 	if c.checkpoint.flush(true); c.finished {
 		return (*Call).linger
@@ -220,6 +220,13 @@ func (cu *customer) timeout() (why cause.Cause, status int) {
 	}
 	c.attempts.current.judge(cause.RingTimeout, 0)
 	return cause.TargetSilent, 503
+}
+
+// goOn tells the customer what the route tells, and then calls an agent.
+func (cu *customer) goOn() {
+	if !cu.call.telling.customer() {
+		cu.callAgent()
+	}
 }
 
 // callAgent calls an agent. The customer hears ringback until an agent answers.
@@ -252,7 +259,13 @@ func (f firstAgent) connected() (how, message string) {
 	return "answered", "agent connected"
 }
 
+// holds reports whether the customer still hears what it is told.
+func (f firstAgent) holds() bool { return f.call.telling.underway() }
+
 func (f firstAgent) failed(*replacement) {
+	if f.call.telling.notTaken() {
+		return
+	}
 	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
 }
 
@@ -284,7 +297,7 @@ func (cu *customer) busy() error {
 // save adds the state of a placed call without an agent to a sheet.
 func (cu *customer) save(k *snapshot.Sheet) {
 	c := cu.call
-	if cu.placement == nil || !k.Handed {
+	if cu.placement == nil || !k.Handed && !c.goesOn() {
 		return
 	}
 	agents, kept := *c.attempts.plan, c.kept
@@ -352,6 +365,7 @@ func (cu *customer) begin(v *restoring) phase {
 	v.abandonOthers()
 	v.bridge.GoOn()
 	switch try := record.AnsweredCustomer(c.record.Attempts); {
+	case c.telling.resume():
 	// The sound is no longer configured, so nothing would play.
 	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "":
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)

@@ -77,6 +77,7 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	}
 	who, does := e.Verdict, cu.does(e.Verdict)
 	if cu.noteWho(e.Answer) {
+		c.telling.stop()
 		cu.recall(does)
 	}
 	switch waits := c.whoIs() == first && !c.replacements.underway(); {
@@ -86,8 +87,10 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 		cu.heard = tillBeep
 	case does == config.MachinePlay:
 		cu.play()
-	case waits:
+	case waits && who == answerer.Machine: // a mailbox is told nothing
 		cu.callAgent()
+	case waits:
+		cu.goOn()
 	}
 }
 

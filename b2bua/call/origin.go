@@ -41,7 +41,7 @@ func (c *Call) readInvite() {
 // variables returns the variables for templates as they are now. Parts are asked for what they know.
 func (c *Call) variables() template.Vars {
 	v := c.vars
-	v.Queue.Seconds, v.Verified = c.queue.seconds, c.identity.found
+	v.Queue.Seconds, v.Verified, v.Told = c.queue.seconds, c.identity.found, c.telling.Sound
 	return v
 }
 

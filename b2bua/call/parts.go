@@ -44,6 +44,7 @@ type parts struct {
 	identity     identity
 	trial        trial
 	customer     customer
+	telling      telling
 	replacements replacements
 	transfers    transfers
 	rescues      rescues
@@ -52,9 +53,10 @@ type parts struct {
 }
 
 // all returns the parts in the order in which they are offered facts and events.
-func (p *parts) all() [9]part {
+func (p *parts) all() [10]part {
 	return [...]part{
-		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.checkpoint, &p.orders,
+		&p.queue, &p.identity, &p.trial, &p.customer, &p.telling, &p.replacements, &p.transfers, &p.rescues, &p.checkpoint,
+		&p.orders,
 	}
 }
 

@@ -70,7 +70,10 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 		"*call.queue":        {{event: ofPart{called{}}}, {event: expired{cause.QueueTimeout}}},
 		"*call.identity":     {{event: ofPart{verified{}}}},
 		"*call.trial":        {{event: ofPart{lags{}}}},
-		"*call.replacements": {{event: inBridge{bridge.Announced{}}}},
+		"*call.replacements": {{event: inBridge{bridge.Said{To: media.SideB}}}},
+		"*call.telling": {
+			{event: inBridge{bridge.Said{}}}, {event: ofPart{agentDue{}}}, {event: ofPart{speakable{}}}, {event: ofPart{receipted{}}},
+		},
 		"*call.customer": {
 			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}}, {event: inBridge{media.EventPlayed{}}},
 		},

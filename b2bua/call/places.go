@@ -34,6 +34,9 @@ func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
 	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
 }
 
+// reserve reserves the place that an attempt has at its target for the call's next attempt there.
+func (p *places) reserve(a *attempt) { p.kept = a }
+
 // countPlace notes that a placed call counts against the limits of its numbers.
 func (p *places) countPlace() { p.counted = true }
 

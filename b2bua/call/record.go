@@ -72,6 +72,9 @@ func (r *recorded) answeredBy(who string, confidence float64) (again bool) {
 	return again
 }
 
+// told records what the caller was told.
+func (r *recorded) told(t record.Told) { r.Told = &t }
+
 // setPlaced records whether the call is placed, and has had no agent yet.
 func (r *recorded) setPlaced(is bool) { r.Placed = is }
 

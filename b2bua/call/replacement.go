@@ -62,6 +62,8 @@ type reason interface {
 	// connected is called once the caller is connected to the new party. It returns a word for the ladder and a message
 	// for the log.
 	connected() (how, message string)
+	// holds reports whether a party that has answered has to wait before the caller is connected to it.
+	holds() bool
 	// failed is called if no party takes the caller.
 	failed(r *replacement)
 }
@@ -72,6 +74,7 @@ type unwatched struct{}
 func (unwatched) stands(standing, int, string)     {}
 func (unwatched) report(*replacement, int, string) {}
 func (unwatched) answered(*sdp.Description)        {}
+func (unwatched) holds() bool                      { return false }
 
 func (rs *replacements) save(k *snapshot.Sheet) {
 	r, c := rs.current, rs.call
@@ -107,9 +110,9 @@ func (rs *replacements) on(h happening) (next phase, handled bool) {
 		return nil, left
 	}
 	in, _ := h.event.(inBridge)
-	e, handled := in.Event.(bridge.Announced)
-	if handled {
-		rs.announced(e)
+	e, is := in.Event.(bridge.Said)
+	if handled = is && e.To == media.SideB; handled {
+		rs.announced(e.Accepted)
 	}
 	return nil, handled
 }
@@ -190,7 +193,7 @@ func (rs *replacements) fact(from *LegOnWire, f leg.Fact) {
 			c.step(from, bridge.NotAcceptable())
 		}
 	case leg.Asked:
-		if !c.bridge.Announcement.Asked(&from.Half, f.Req) {
+		if !c.bridge.Saying.Asked(&from.Half, f.Req) {
 			c.bridge.Reply(&from.Half, f.Req, 480)
 		}
 	case leg.Gone:
@@ -233,8 +236,13 @@ func (rs *replacements) rings(f leg.Progress) {
 		return
 	}
 	r.early = answer
-	if r.Left {
-		c.bridge.Plug(c.attempts.current.formats, answer)
+	rs.plugEarly()
+}
+
+// plugEarly lets the caller hear the called party's early media, if the agent has left and nothing holds the party.
+func (rs *replacements) plugEarly() {
+	if r := rs.current; r != nil && r.early != nil && r.Left && !r.why.holds() {
+		rs.call.bridge.Plug(rs.call.attempts.current.formats, r.early)
 	}
 }
 
@@ -242,6 +250,9 @@ func (rs *replacements) rings(f leg.Progress) {
 // has accepted the call.
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
+	if c.attempts.current.answer == nil {
+		c.attempts.current.answers()
+	}
 	answer, err := c.attempts.readAnswer(f.SDP)
 	var seen *sdp.Description // answer in the caller's payload types
 	if err == nil {
@@ -268,7 +279,7 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	before, agent := c.connected, cmp.Or(r.waiting, c.b)
 	held := r.held || c.b != nil && c.bridge.Agreement.Description[media.SideB].Held()
 	rs.current, c.bridge.Sounds.OnHold = nil, false
-	c.bridge.Announcement.End()
+	c.bridge.Saying.End()
 	r.why.stands(done, 200, message.StatusText(200))
 	c.connect(c.attempts.current)
 	r.why.answered(seen)

@@ -26,20 +26,21 @@ func (rs *replacements) announces() bool {
 
 // isTried reports whether a party with this answer has to be on trial first.
 func (rs *replacements) isTried(answer *sdp.Description) bool {
-	return (rs.announces() || answer.OverDTLS()) && rs.call.attempts.current.answer == nil
+	return (rs.announces() || rs.current.why.holds() || answer.OverDTLS()) && rs.call.attempts.current.answer == nil
 }
 
 // waits puts the called party on trial for its keys or for the announcement. It returns false if the party can get the
 // caller now.
 func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 	warm := rs.announces()
+	held := rs.current.why.holds()
 	if rs.isTried(answer) && rs.tryOut(f, answer) {
 		return true
 	}
 	if warm {
 		rs.playAnnouncement()
 	}
-	return warm
+	return warm || held
 }
 
 // tryOut lets the called party agree on its keys before it replaces the agent. If that fails, the next target is tried.
@@ -54,7 +55,11 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 		c.bridge.Agreement.KeepBefore(media.SideB, false)
 		rs.current.held, rs.current.waiting = c.bridge.Agreement.Description[media.SideB].Held(), c.lose()
 	}
-	c.bridge.Announcement.Begin(rs.current.announce)
+	if rs.announces() {
+		c.bridge.Saying.Begin(rs.current.announce.Statement())
+	} else if rs.current.why.holds() {
+		c.bridge.Saying.HoldAnew()
+	}
 	c.bridge.Plug(a.formats, answer)
 	return a.crypto.Awaits()
 }
@@ -65,18 +70,18 @@ func (rs *replacements) playAnnouncement() {
 	rs.current.hears = true
 	rs.current.why.stands(hears, 200, message.StatusText(200))
 	c.ladder.Decide("%s has answered, and hears %s", c.attempts.current.target.Dial.Name, rs.current.announce.Sound)
-	if !c.bridge.Announcement.Speak() {
-		rs.announced(bridge.Announced{})
+	if !c.bridge.Saying.Speak() {
+		rs.announced(false)
 	}
 }
 
 // announced handles the party's decision after its announcement. If the party declines, no other target is tried.
-func (rs *replacements) announced(f bridge.Announced) {
+func (rs *replacements) announced(accepted bool) {
 	if r := rs.current; r == nil || rs.call.attempts.current.answer == nil || r.announce.Sound == "" {
 		return // no trial is in progress
 	}
-	rs.current.accepted = f.Accepted
-	if f.Accepted {
+	rs.current.accepted = accepted
+	if accepted {
 		rs.answered(*rs.call.attempts.current.answer)
 		return
 	}
@@ -95,7 +100,9 @@ func (rs *replacements) declined(why cause.Cause) {
 func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c := rs.call
 	r := rs.current
-	c.bridge.Announcement.End()
+	if !r.why.holds() {
+		c.bridge.Saying.End()
+	}
 	c.attempts.drop(c.attempts.current, why, err)
 	if before := c.bridge.Agreement.Before[media.SideB]; r.waiting != nil {
 		c.regain(r.waiting)

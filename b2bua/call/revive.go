@@ -58,7 +58,9 @@ func (v *restoring) revived() phase {
 	}
 	v.abandonOthers()
 	for _, p := range c.all() {
-		p.begin(v)
+		if next := p.begin(v); next != nil {
+			return next
+		}
 	}
 	if c.finished {
 		return (*Call).linger

@@ -11,7 +11,7 @@ import (
 // copies the remaining state out of the messages of the set-up, so that these can be freed. The caller's headers are
 // kept as text, for hooks and for templates of transfers.
 func (c *Call) settle() {
-	if c.invite == nil {
+	if c.invite == nil || c.connected == nil { // without an agent, one is still to be called
 		return
 	}
 	c.keepHeaders(message.HeaderTextOf(c.invite))

@@ -191,6 +191,9 @@ func (c *Call) setUpFact(from *LegOnWire, f leg.Fact) phase {
 
 // nextAttempt tries the next target. If none is left, the call waits in the route's queue or the caller is refused.
 func (c *Call) nextAttempt() phase {
+	if next := c.telling.first(); next != nil {
+		return next
+	}
 	if c.attempts.try(c.attempts.plan) {
 		return (*Call).preparing
 	}
@@ -217,7 +220,7 @@ func (c *Call) onReady(f ready) phase {
 // onProgress passes early media to the caller, and the target's ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
 	c.attempts.current.judge(cause.None, f.Code)
-	if f.SDP != nil {
+	if f.SDP != nil && !c.telling.underway() { // a caller that is told something hears no early media
 		if err := c.attempts.takeAnswer(f.SDP); err != nil {
 			c.peerLog.Warn().Err(err).Msg("early media not usable")
 			return
@@ -268,7 +271,8 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		c.attempts.badAnswer(err)
 		return c.nextAttempt()
 	}
-	if a := c.attempts.current; a.crypto.Awaits() {
+	c.attempts.current.answers()
+	if a := c.attempts.current; a.crypto.Awaits() || c.telling.holds() {
 		a.answer = &f
 		return (*Call).dialing
 	}
@@ -363,7 +367,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	case err != nil:
 		c.attempts.drop(a, cause.DTLSFailed, err)
 		return c.nextAttempt()
-	case a != nil && a.answer != nil && !a.crypto.Awaits():
+	case a != nil && a.answer != nil && !a.crypto.Awaits() && !c.telling.underway():
 		return c.bridgeTo(*a.answer)
 	}
 	return nil

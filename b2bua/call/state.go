@@ -26,6 +26,9 @@ func (c *Call) isUp() bool {
 	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
 }
 
+// goesOn reports whether the call continues after a kill: it is up, or its caller is told something first.
+func (c *Call) goesOn() bool { return c.isUp() || c.customer.placement != nil && c.telling.isCallers() }
+
 // save writes the state of the call into a sheet. If the call is not answered, or has had no agent yet, its media
 // is saved only for a process that replaces this one.
 func (c *Call) save(k *snapshot.Sheet) {
@@ -40,7 +43,7 @@ func (c *Call) save(k *snapshot.Sheet) {
 	for _, p := range c.all() {
 		p.save(k)
 	}
-	whole := k.Handed || c.isUp()
+	whole := k.Handed || c.goesOn()
 	if whole {
 		c.bridge.Save(k)
 	}
@@ -61,7 +64,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	v.asking.restore(&k.Times)
 	v.phase, v.counted = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
-	if !k.IsPlaced() {
+	if !k.IsPlaced() { // else there is no agent yet
 		target := v.target(k.Attempts.Current.Target)
 		if target == nil {
 			return errGoneTrunk

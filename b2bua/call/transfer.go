@@ -184,7 +184,7 @@ func (tr *transfers) order(r *bridge.TransferRequest) error {
 	case tr.Referrals >= maxReferrals:
 		return &bridge.OrderError{Problem: errTooOften.Error(), Remedy: "end the call, or leave it where it is", Code: 403}
 	}
-	if err := c.bridge.Announcement.Check(r.Announce); err != nil {
+	if err := c.bridge.Saying.Check(r.Announce); err != nil {
 		return err
 	}
 	dest, headers, err := tr.way().Ordered(r.Order)
@@ -218,6 +218,7 @@ func (t *transfer) stands(at standing, code int, phrase string) {
 }
 
 func (*transfer) answered(*sdp.Description) {}
+func (*transfer) holds() bool               { return false }
 
 func (t *transfer) connected() (how, message string) {
 	t.tell()

@@ -51,6 +51,9 @@ type fakeSession struct {
 	plays      [2]media.Play
 	heard      []string // sounds, as Play and StopPlay were called
 	follows    media.Conversation
+	sent       [2]media.Sent // the result of Playing
+	held       [2]bool       // by side: its packets are held back
+	lost       int64         // the result of Reported; -1 means none
 	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
@@ -173,6 +176,20 @@ func (s *fakeSession) StopPlay(to media.Side) {
 	defer s.mu.Unlock()
 	s.heard = append(s.heard, to.String()+" hears nothing")
 }
+
+func (s *fakeSession) Playing(to media.Side) (id uint64, _ media.Sent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plays[to].ID, s.sent[to]
+}
+
+func (s *fakeSession) HoldBack(from media.Side, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held[from] = on
+}
+
+func (s *fakeSession) Reported(media.Side) (lost int64, ok bool) { return s.lost, s.lost >= 0 }
 
 func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
 	s.mu.Lock()

@@ -71,7 +71,8 @@ func TestStateIsRestored(t *testing.T) {
 		"Ended": "TestRecordedCallIsOver", "Refused": "TestRingingCallIsTold",
 		"Noted.At": "TestClockSetBack", "Noted.Uptime": "TestClockSetBack", "Noted.Boot": "TestClockSetBack",
 		"Ladder": "TestLadderOfACallThatGoesOn", "Attempts.Beside": "TestNotedAttemptsAreOver",
-		"Legs.State": "TestUASEveryStateAndInput", "Legs.Crypto": "TestCallsLiveOn", "Legs.Flow": "TestStreamCallerWhoseProcessIsKilled",
+		"Customer.Telling": "TestStatementGoesOn",
+		"Legs.State":       "TestUASEveryStateAndInput", "Legs.Crypto": "TestCallsLiveOn", "Legs.Flow": "TestStreamCallerWhoseProcessIsKilled",
 	}
 	covered := map[string]bool{}
 	compare := func(saved *snapshot.Call, text []byte) {
@@ -104,7 +105,7 @@ func TestStateIsRestored(t *testing.T) {
 			"Attempts.Beside": nil, "Attempts.Current.Dest": nil, "Attempts.Current.MediaName": k.Bridge.Media.Addr[1],
 			"Attempts.Current.Dropped": []string{"x-dropped"}, "Transfers.Last": &record.Transfer{To: "+1", Code: 200},
 			"Bridge.Media.Listening": [2]bool{true, true}, "Bridge.Media.Changes": []snapshot.Change{{At: later, What: record.AfterRestart}},
-			"Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false,
+			"Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false, "Customer.Telling": nil,
 		}
 	}
 	// restore freezes a call, applies change to its state, and lets another server restore the call.

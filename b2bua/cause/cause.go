@@ -83,6 +83,9 @@ const (
 	AnotherAnswered Cause = "another_answered" // this cause and the next are used only in Reason headers
 	Transferred     Cause = "transferred"
 
+	NotTold     Cause = "not_told"     // this cause and the next are those of routes[].tell
+	NotAccepted Cause = "not_accepted" // also of a caller that presses another key
+
 	BotLost      Cause = "bot_lost" // this cause and the next are the words of this machine's gateway of bots
 	AgentStalled Cause = "agent_stalled"
 )
@@ -175,7 +178,7 @@ func IsFailure(q850 int) bool { return q850 == 27 || q850 >= 32 }
 // without an ISDN cause.
 func Q850OfCause(cause Cause) int {
 	switch cause {
-	case CallerHangup, AgentHangup, OperatorHangup, Transferred, AnsweredByMachine:
+	case CallerHangup, AgentHangup, OperatorHangup, Transferred, AnsweredByMachine, NotAccepted:
 		return 16 // normal call clearing
 	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, Expired, NoMedia, MediaTimeout, DeadAir,
 		ConsentExpired, MaxDuration:

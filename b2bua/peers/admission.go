@@ -47,6 +47,7 @@ type usage struct {
 	most int // configured limit of calls at a time; 0 means none
 
 	registered atomic.Pointer[registered] // nil if we are not registered there
+	answers                               // how long it takes to answer; used where routes tell something first
 
 	// guarded by Admission.mu
 	calls         int

@@ -27,6 +27,9 @@ const Format = 3
 // formatStandIn is the format of a call in which a codec stands for another (sdp.Format.IsStandIn).
 const formatStandIn = Format + 1
 
+// formatTelling is the format of a call whose caller hears a statement, which version 1.1 would connect untold.
+const formatTelling = Format + 2
+
 // Call is the state of a call in addition to its record: its ids, and a section for each of its parts. A part embeds
 // its section, or has save and restore methods next to each other. Times are leg.Instants.
 type Call struct {
@@ -53,7 +56,7 @@ type Call struct {
 	Bridge      Bridge       `cbor:"19,keyasint,omitempty"`
 }
 
-// IsPlaced reports whether this is a placed call that has no agent yet.
+// IsPlaced reports whether this is a call that is answered or placed, and has no agent yet.
 func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
 
 // Noted says when a state was written.
@@ -103,14 +106,43 @@ type Rescues struct {
 	Count int `cbor:"1,keyasint,omitempty"` // how many times the caller was kept after losing an agent
 }
 
-// Customer is the state of a placed call until it has an agent. It is only saved for a process that replaces this one.
+// Customer is the state of a placed call, or of one whose caller is told, until it has an agent. That of a placed call
+// is only saved for a process that replaces this one.
 type Customer struct {
 	Agents   []string `cbor:"1,keyasint,omitempty"` // the targets to call
 	Reserved string   `cbor:"2,keyasint,omitempty"` // the target in Agents that has a reserved place
 	Shared   bool     `cbor:"3,keyasint,omitempty"` // the route's split chose the first target
 	Machine  bool     `cbor:"4,keyasint,omitempty"` // a machine has answered, which hears a sound after its beep
 	Playing  bool     `cbor:"5,keyasint,omitempty"` // the sound is playing
+	Telling  *Telling `cbor:"6,keyasint,omitempty"` // nil if the call's route tells nothing
 }
+
+// Telling is the statement that a caller hears before an agent (routes[].tell), until the call has an agent. What was
+// said of it is only saved for a process that replaces this one; after a kill the statement begins again.
+type Telling struct {
+	Stage    ToldStage     `cbor:"1,keyasint,omitempty"`
+	Sound    string        `cbor:"2,keyasint,omitempty"`
+	Again    bool          `cbor:"3,keyasint,omitempty"` // it is said for the second time
+	Accepted bool          `cbor:"4,keyasint,omitempty"` // it was said whole, and accepted where a key is asked for
+	At       time.Duration `cbor:"5,keyasint,omitempty"` // how far the sound has come
+	Packets  int64         `cbor:"6,keyasint,omitempty"`
+	Missed   int64         `cbor:"7,keyasint,omitempty"`
+	First    leg.Instant   `cbor:"8,keyasint,omitempty"` // when its first packet was sent
+	Talked   bool          `cbor:"9,keyasint,omitempty"` // the caller has spoken meanwhile
+}
+
+// ToldStage is how far a caller's statement has come.
+type ToldStage int
+
+// The stages.
+const (
+	ToldNothing   ToldStage = iota // there is none, or it has not begun
+	TellsSoon                      // the caller is answered, and its ACK or description is still to come
+	Tells                          // it is said, or a key is awaited
+	TellsNotTaken                  // no target takes the call, and the caller is told so
+	ToldUnwritten                  // the receipt is being written
+	ToldAll                        // it is over
+)
 
 // Bridge is the state of the bridge between the legs.
 type Bridge struct {
@@ -163,6 +195,7 @@ type Recordings struct {
 	On     bool `cbor:"1,keyasint,omitempty"`
 	Paused bool `cbor:"2,keyasint,omitempty"`
 	Parts  int  `cbor:"3,keyasint,omitempty"` // number of files so far
+	Told   bool `cbor:"4,keyasint,omitempty"` // the caller was told, and has accepted
 }
 
 // Relays has the requests that are passed from one side to the other.
@@ -277,6 +310,9 @@ func (s *Sheet) SetSession(m media.SessionState) {
 // format returns the format of the state.
 func (c *Call) format() byte {
 	w := c.Replacement
+	if c.Customer.Telling != nil {
+		return formatTelling
+	}
 	if c.Bridge.Agreement.HasStandIn() || w != nil && w.Waiting != nil && w.Waiting.Description.Formats.HasStandIn() {
 		return formatStandIn
 	}
@@ -307,7 +343,7 @@ func Decode(text []byte) (*Call, error) {
 		return nil, err
 	case len(text) == 0:
 		return nil, errNoCall
-	case text[0] != Format && text[0] != formatStandIn:
+	case text[0] != Format && text[0] != formatStandIn && text[0] != formatTelling:
 		return nil, ErrFormat
 	}
 	c := &Call{}

@@ -80,6 +80,7 @@ func TestFormatOfTranscoded(t *testing.T) {
 		"who waits": {func(c *Call) {
 			c.Replacement = &Replacement{Waiting: &Waiting{Description: opus.Inside(sdp.PCMA).State()}}
 		}, 4},
+		"a statement": {func(c *Call) { c.Customer.Telling = &Telling{Stage: Tells} }, 5},
 	} {
 		c := sample(t)
 		tt.change(c)
@@ -90,7 +91,7 @@ func TestFormatOfTranscoded(t *testing.T) {
 		if got, err := Decode(text); err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("%s: %v:\n got %+v\nwant %+v", name, err, got, c)
 		}
-		text[0] = 5
+		text[0] = 6
 		if _, err := Decode(text); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s of a later version: %v", name, err)
 		}

@@ -44,7 +44,7 @@ func TestTold(t *testing.T) {
 		says string
 	}{
 		{"call-2 --db " + db, 0, "receipt  2 of node-1"},
-		{"call-2 --db " + db, 0, "ai-en, whole: 151 packets sent, from 0.0 s to 3.0 s after the answer; 2 lost by the caller's RTCP; the caller spoke meanwhile; key 1"},
+		{"call-2 --db " + db, 0, "ai-en, whole: 151 packets sent, from 0.0 s to 3.0 s of the call; 2 lost by the caller's RTCP; the caller spoke meanwhile; key 1"},
 		{"call-2 --db " + db, 0, "signed   by the node's key"},
 		{"call-2 --json --db " + db, 0, lines[2]},
 		{"call-9 --db " + db, 1, "no receipt of call call-9"},

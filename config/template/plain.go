@@ -94,6 +94,8 @@ func (v *Vars) stageField(path string) (value string, ok bool) {
 		return v.Rescue.Target, true
 	case "Queue.Seconds":
 		return v.Queue.Seconds, true
+	case "Told":
+		return v.Told, true
 	case "Identity.Verstat":
 		return v.Identity().Verstat, true
 	case "Identity.Attest":

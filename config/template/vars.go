@@ -41,6 +41,8 @@ type Vars struct {
 	Rescue RescueVars
 	// Queue says how long the caller has waited in the route's queue.
 	Queue QueueVars
+	// Told is the sound that the caller is told before the agent is connected, or empty.
+	Told string
 	// Verified is the result of verifying the caller. It is nil if the trunk's calls are not verified.
 	Verified *IdentityVars
 	// HeaderFunc returns the first value of a header of the carrier's INVITE.

@@ -43,6 +43,9 @@ type Play struct {
 	// the end is reported at once.
 	From time.Duration
 
+	// Whole sends late frames late, instead of skipping them: every frame of the sound counts.
+	Whole bool
+
 	// ID is passed to Session.Played.
 	ID uint64
 }
@@ -139,6 +142,9 @@ func (s *Stages) Playing(from Side) (id uint64, is Sent) {
 
 // skip skips frames that are far too late, and returns their length in samples.
 func (p *player) skip(now time.Duration) (behind int) {
+	if p.play.Whole && now-p.next > playBehind {
+		p.next = now
+	}
 	for ; now-p.next > playBehind && !p.over(); p.next += p.play.Frame {
 		behind, p.at, p.missed = behind+p.size, p.at+p.size, p.missed+1
 	}

@@ -9,8 +9,7 @@ type Told struct {
 	SHA256 string `json:"sha256"`
 	// Language is the sound's name, as the route's template has chosen it.
 	Language string `json:"language"`
-	// FromMS and ToMS are when its first packet and its last one were sent, in milliseconds after the call was answered.
-	// With early media they may be negative.
+	// FromMS and ToMS are when its first packet and its last one were sent, in milliseconds after the call's start.
 	FromMS int64 `json:"from_ms"`
 	ToMS   int64 `json:"to_ms"`
 	// Whole says that every frame of the statement was sent, in one piece and in order.

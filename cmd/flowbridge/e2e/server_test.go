@@ -308,6 +308,8 @@ func (s *server) plausible(r record.Record) {
 	steps := []record.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt}
 	if r.IsPlaced() { // the agent is prepared when the customer has answered
 		steps = []record.Time{r.DialedAt, r.RingingAt, r.AnsweredAt, r.PreparedAt, r.EndedAt}
+	} else if r.Told != nil { // the agent is prepared when the caller has been told
+		steps = []record.Time{r.RingingAt, r.AnsweredAt, r.PreparedAt, r.DialedAt, r.EndedAt}
 	}
 	for _, at := range steps {
 		if at.IsZero() {

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,11 @@ const expectedPairs = 100
 // expect creates the series for the pairs of trunk and target that the routes connect.
 func (f *figures) expect() {
 	current, pairs := f.node.inForce.Load(), 0
+	for i := range current.cfg.Routes {
+		if r := &current.cfg.Routes[i]; r.Tell != nil {
+			f.node.metrics.ExpectTold(cmp.Or(r.Name, fmt.Sprintf("routes[%d]", i)))
+		}
+	}
 	for i := range current.cfg.Trunks {
 		trunk := current.cfg.Trunks[i].Name
 		f.node.metrics.ExpectTrunk(trunk)

@@ -46,10 +46,11 @@ func (r *receipts) Write(id string, at time.Time, t record.Told) error {
 	return chain.Write(id, at, t)
 }
 
-// wanted reports whether there is a chain.
+// wanted reports whether there is a chain, or will be one.
 func (r *receipts) wanted() bool {
-	_, err := os.Stat(store.ReceiptsPath(r.node.config().Store.Path))
-	return err == nil
+	cfg := r.node.config()
+	_, err := os.Stat(store.ReceiptsPath(cfg.Store.Path))
+	return err == nil || cfg.Tells()
 }
 
 // start opens the chain if there is one, so that the log says early what is wrong with it.

@@ -14,7 +14,7 @@ func ToldLine(t *record.Told) string {
 	if !t.Whole {
 		said = "not whole"
 	}
-	parts := []string{fmt.Sprintf("%s, %s: %s sent, from %s s to %s s after the answer", cli.OrDash(cli.Shown(t.Sound)),
+	parts := []string{fmt.Sprintf("%s, %s: %s sent, from %s s to %s s of the call", cli.OrDash(cli.Shown(t.Sound)),
 		said, cli.Count(int(t.Packets), "packet"), seconds(t.FromMS), seconds(t.ToMS))}
 	if t.Lost != nil {
 		parts = append(parts, fmt.Sprintf("%d lost by the caller's RTCP", *t.Lost))

@@ -1,0 +1,283 @@
+package bridge
+
+import (
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/b2bua/message"
+	"flowbridge/media"
+	"flowbridge/media/audio"
+)
+
+// This file says something to one party while the two sides do not hear each other: a warm transfer's announcement to
+// the party that was called, or the statement to a caller before there is an agent (routes[].tell).
+
+// Statement is a sound that a party has to hear, and what it may answer.
+type Statement struct {
+	To    media.Side
+	Sound string // one of the configuration's sounds or audio.Tones; empty means none
+	// Accept is the only key that accepts. Empty means that the end of the sound accepts.
+	Accept string
+	Within time.Duration // how long the party may take to press it; 0 means acceptWithin
+	// Whole means that the sound is said once and to its end, and from its beginning again if the party holds the call or
+	// moves meanwhile; Within counts from its end. Otherwise the sound is repeated until a key is pressed, and Within
+	// counts from its beginning.
+	Whole bool
+}
+
+// Announce configures the announcement that the new party of a transfer hears.
+type Announce struct {
+	Sound  string        // as Statement.Sound
+	Accept string        // as Statement.Accept
+	Within time.Duration // as Statement.Within
+}
+
+// Statement returns what the party that was called hears.
+func (a Announce) Statement() Statement {
+	return Statement{To: media.SideB, Sound: a.Sound, Accept: a.Accept, Within: a.Within}
+}
+
+// acceptWithin is the time limit for accepting, unless the statement sets another one.
+const acceptWithin = 20 * time.Second
+
+// Saying is the statement that is in progress, if any. The zero value means none.
+type Saying struct {
+	idle
+	what   Statement // nothing is in progress if its Sound is empty
+	sound  *audio.Sound
+	speaks bool // the sound is playing or was, and the party's keys count as its decision
+	key    byte // the key that was pressed during a whole sound; 0 if none
+	sent   media.Sent
+	spoken bool // the whole sound has been said
+	until  time.Time
+
+	from media.Sent // what an old process has said of the sound
+
+	talk *media.Overtalk // hears whether the party speaks during a whole sound; nil if there is none
+}
+
+// Said means that a party has decided, or has heard the statement without being asked.
+type Said struct {
+	To       media.Side
+	Accepted bool
+	Key      string     // the key that it pressed; empty if none
+	Sent     media.Sent // of a whole sound
+}
+
+// Told means that the caller has heard its statement whole, and has accepted where it is asked.
+type Told struct{}
+
+// Check returns an error if this announcement is not possible. It returns nil for an Announce without a sound.
+func (s *Saying) Check(what Announce) error {
+	switch _, ok := s.bridge.Sounds.named(what.Sound); {
+	case what.Sound == "" && (what.Accept != "" || what.Within != 0):
+		return &OrderError{"there is nothing to accept without an announcement", "name a sound as announce", 400}
+	case what.Sound == "":
+		return nil
+	case !ok:
+		return noSound(what.Sound)
+	case what.Accept != "" && (len(what.Accept) > 1 || strings.Trim(what.Accept, keys) != ""):
+		return &OrderError{"accept is not a key", "send one of 0 to 9, *, # and A to D", 400}
+	case what.Within < 0 || what.Within > 5*time.Minute:
+		return &OrderError{"nobody can take so long to accept", "send at most 300000 ms", 400}
+	}
+	return s.bridge.Sounds.canHear(media.SideA)
+}
+
+// Begin keeps the sides apart. The sound is said later, by Speak.
+func (s *Saying) Begin(what Statement) {
+	*s = Saying{idle: s.idle, what: what, talk: s.talk}
+	s.sound, _ = s.bridge.Sounds.named(what.Sound)
+	if s.Underway() {
+		s.bridge.Sounds.apart = s.wanted
+		s.holdBack(true)
+	}
+	s.bridge.Sounds.update() // the sides must not hear each other first
+}
+
+// holdBack keeps what the other side says, if it must not be lost: an agent's greeting that comes too early.
+func (s *Saying) holdBack(on bool) {
+	if m := s.bridge.Media.session; m != nil && s.what.To == media.SideA {
+		m.HoldBack(media.SideB, on)
+	}
+}
+
+// HoldAnew forgets what the other side has said so far: a party has answered, and what came before it is another's.
+func (s *Saying) HoldAnew() { s.holdBack(true) }
+
+// Resume continues where an old process has stopped in the sound.
+func (s *Saying) Resume(at media.Sent) { s.from = at }
+
+// Speak says the sound, because the party can now be heard. It returns false if the party can't hear the sound.
+func (s *Saying) Speak() bool {
+	b, side := s.bridge, s.what.To
+	if b.Sounds.canHear(side) != nil {
+		return false
+	}
+	s.speaks, b.Digits.decides[side] = true, true
+	if !s.what.Whole {
+		s.limit()
+	} else if s.talk == nil {
+		s.talk = &media.Overtalk{Side: side}
+		b.Media.tap(s, s.talk)
+	}
+	b.Tell(described{}) // makes the media report the party's keys
+	return true
+}
+
+// limit starts the time limit for accepting.
+func (s *Saying) limit() {
+	s.until = time.Now().Add(acceptWithin)
+	if s.what.Within > 0 {
+		s.until = time.Now().Add(s.what.Within)
+	}
+}
+
+// Ends returns when the whole sound will have been said, or zero if it is not playing.
+func (s *Saying) Ends() (at time.Time) {
+	if v := s.voice(); v != nil {
+		at = v.since.Add(s.sound.Duration() - s.from.At)
+	}
+	return at
+}
+
+// voice returns the sound as it is being said, or nil.
+func (s *Saying) voice() *voice {
+	if v := s.bridge.Sounds.voices[s.what.To]; v != nil && s.Underway() && v.sound == s.sound {
+		return v
+	}
+	return nil
+}
+
+// Progress returns how much of the sound has been said so far.
+func (s *Saying) Progress() media.Sent {
+	if v := s.voice(); v != nil {
+		if id, now := s.bridge.Media.session.Playing(s.what.To); id == v.id {
+			return sumOf(s.from, now)
+		}
+	}
+	return s.sent
+}
+
+// TalkedOver reports whether the party has spoken since the beginning of the whole sound.
+func (s *Saying) TalkedOver() bool { return s.talk != nil && s.talk.Spoke(time.Now()) }
+
+// sumOf returns what two processes have said of one sound.
+func sumOf(before, now media.Sent) media.Sent {
+	now.Packets, now.Missed = before.Packets+now.Packets, before.Missed+now.Missed
+	if !before.First.IsZero() {
+		now.First = before.First
+	}
+	return now
+}
+
+// End lets the sides hear each other again.
+func (s *Saying) End() {
+	if s.Underway() {
+		s.holdBack(false)
+		s.bridge.Media.tap(s)
+	}
+	s.bridge.Sounds.apart, s.bridge.Digits.decides[s.what.To] = nil, false
+	*s = Saying{idle: s.idle}
+}
+
+func (s *Saying) end() { s.End() }
+
+func (s *Saying) deadline() time.Time { return s.until }
+func (s *Saying) due(time.Time)       { s.over(false) }
+
+func (s *Saying) on(e Event) (handled bool) {
+	switch e := e.(type) {
+	case media.EventDigit:
+		return s.pressed(e.Side, e.Digit)
+	case described:
+		if s.what.Whole && s.speaks && !s.hears() {
+			s.from = media.Sent{} // it begins again
+		}
+	}
+	return false
+}
+
+// Underway reports whether the sides are kept apart.
+func (s *Saying) Underway() bool { return s.what.Sound != "" }
+
+// wanted returns the sound that a side hears meanwhile.
+func (s *Saying) wanted(side media.Side) *voice {
+	ss := &s.bridge.Sounds
+	switch {
+	case side != s.what.To && side == media.SideA:
+		return ss.music()
+	case side == s.what.To && s.speaks && !s.spoken && (!s.what.Whole || s.hears()):
+		return &voice{
+			name: s.what.Sound, sound: s.sound, loop: s.what.Accept != "" && !s.what.Whole, from: s.from.At,
+			whole: s.what.Whole, over: s.played,
+		}
+	}
+	return ss.silence()
+}
+
+// hears reports whether the party can hear a sound now: it has an address and keys, and does not hold the call.
+func (s *Saying) hears() bool {
+	b, side := s.bridge, s.what.To
+	d, h := b.Agreement.Description[side], b.Call.Half(side)
+	return d != nil && d.RTP().IsValid() && !d.Held() && h != nil && !h.Crypto.Awaits()
+}
+
+// played handles the end of the sound.
+func (s *Saying) played(e media.EventPlayed) {
+	if !s.what.Whole {
+		s.over(true)
+		return
+	}
+	s.spoken, s.sent = true, sumOf(s.from, e.Sent)
+	switch {
+	case s.what.Accept == "":
+		s.over(true)
+	case s.key != 0:
+		s.over(s.what.Accept == string(s.key))
+	default:
+		s.limit()
+	}
+}
+
+// over posts the party's decision, if it has not been posted yet.
+func (s *Saying) over(accepted bool) {
+	if s.speaks {
+		s.speaks, s.bridge.Digits.decides[s.what.To], s.until = false, false, time.Time{}
+		said := Said{To: s.what.To, Accepted: accepted, Sent: s.sent}
+		if s.key != 0 {
+			said.Key = string(s.key)
+		}
+		s.bridge.Call.Post(said)
+	}
+}
+
+// pressed handles a key of the party. If one key accepts, every other key declines; without such a key, keys do
+// nothing.
+func (s *Saying) pressed(side media.Side, digit byte) (handled bool) {
+	if !s.Underway() || side != s.what.To {
+		return false
+	}
+	if s.what.Accept != "" && s.speaks {
+		s.key = digit
+		if !s.what.Whole || s.spoken {
+			s.over(s.what.Accept == string(digit))
+		}
+	}
+	return true
+}
+
+func (s *Saying) asked(from *Half, req *sip.Request) (handled bool) { return s.Asked(from, req) }
+
+// Asked handles a key of the party that arrives in an INFO request.
+func (s *Saying) Asked(from *Half, req *sip.Request) (handled bool) {
+	content := contentOf(req)
+	digit, _, ok := message.ParseDTMFInfo(content.ContentType, content.Body)
+	if req.Method != sip.INFO || !ok || !s.pressed(from.Side, digit) {
+		return false
+	}
+	s.bridge.Reply(from, req, 200)
+	return true
+}

@@ -1,0 +1,250 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/media"
+	"flowbridge/media/answerer"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+// presses lets the caller press a key.
+func (w *world) presses(digit byte) {
+	w.t.Helper()
+	s := w.relay.sessions[len(w.relay.sessions)-1]
+	s.onEvent(media.EventDigit{Side: media.SideA, Digit: digit, Duration: 100 * time.Millisecond})
+	synctest.Wait()
+}
+
+// tellsWith returns tellConfig with these settings of tell besides sound.
+func tellsWith(settings string) string {
+	return strings.Replace(tellConfig, "tell: {sound: eu}", "tell: {sound: eu, "+settings+"}", 1)
+}
+
+// What follows the key that a caller is asked for.
+func TestCallerAccepts(t *testing.T) {
+	const accept = `accept: {key: "1", within: 6s`
+	for name, tt := range map[string]struct {
+		otherwise string
+		early     byte // pressed during the statement; 0 means none
+		late      byte // pressed after it
+		at        string
+		key       string
+	}{
+		"accepted after it":        {"", 0, '1', "agent", "1"},
+		"accepted during it":       {"", '1', 0, "agent", "1"},
+		"another key":              {"", 0, '2', "", "2"},
+		"no key":                   {"", 0, 0, "", ""},
+		"another key, and goes on": {", otherwise: continue", 0, '2', "agent", "2"},
+		"no key, and goes on":      {", otherwise: continue", 0, 0, "agent", ""},
+		"another key, to people":   {", otherwise: {route: people}", 0, '2', "spare", "2"},
+	} {
+		runIn(t, name, tellsWith(accept+tt.otherwise+"}"), func(w *world) {
+			d := w.isTold("+15075785607")
+			if tt.early != 0 {
+				w.presses(tt.early)
+			}
+			time.Sleep(statement)
+			if early := append(w.agent.rest(), w.agent2.rest()...); len(early) > 0 {
+				t.Fatalf("somebody is called before the key: %v", early)
+			}
+			w.said(saidWhole())
+			if tt.late != 0 {
+				w.presses(tt.late)
+			} else if tt.early == 0 {
+				time.Sleep(6 * time.Second)
+			}
+			agent := map[string]*peer{"agent": w.agent, "spare": w.agent2}[tt.at]
+			if agent == nil {
+				hungUpOn(w.carrier)
+				r := w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem)
+				if r.Told == nil || r.Told.Key != tt.key || !r.Told.Whole {
+					t.Errorf("told %+v", r.Told)
+				}
+				return
+			}
+			w.letsIn()
+			agent.answer(agent.expect("INVITE"), "agent1")
+			agent.expect("ACK")
+			w.carrier.hangsUpOn(agent, d)
+			if r := w.record(); r.Told == nil || r.Told.Key != tt.key || r.Target != tt.at {
+				t.Errorf("told %+v, target %s", r.Told, r.Target)
+			}
+		})
+	}
+}
+
+// A call that is told and not taken says so to its caller, and has failed.
+func TestNotTaken(t *testing.T) {
+	for _, sound := range []string{"", "us"} {
+		settings := "early: false"
+		if sound != "" {
+			settings = "not_taken: us"
+		}
+		runIn(t, "says "+sound, tellsWith(settings), func(w *world) {
+			w.isTold("+15075785607")
+			time.Sleep(statement)
+			w.said(saidWhole())
+			w.agent.concludes(w.agent.expect("INVITE"), 503, "No", "agent1", "")
+			w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy", "b", "")
+			synctest.Wait()
+			if sound != "" {
+				if p := w.session().plays[media.SideA]; p.Sound.Duration() == statement {
+					t.Errorf("the caller hears %+v", p)
+				}
+				w.said(media.Sent{At: time.Second, Packets: 1})
+			}
+			hungUpOn(w.carrier)
+			r := w.wantRecord(record.DispositionFailed, cause.TargetBusy, record.EndedBySystem)
+			if r.SIPStatus != 200 || r.AnsweredAt.IsZero() || len(r.Attempts) != 2 || !r.Told.Whole {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// Before anybody can be called nothing is said: the caller is refused as without tell.
+func TestRefusedUntold(t *testing.T) {
+	full := strings.Replace(tellConfig, `@192.0.2.20:32681"}`, `@192.0.2.20:32681", max_calls: 1}`, 1)
+	full = strings.Replace(full, "[agent, spare]", "[agent]", 1)
+	inWorldWith(t, full, func(w *world) {
+		d := w.isTold("+15075785607")
+		other := w.carrier.newCall("+15075785608")
+		w.carrier.invitesTillRung(other)
+		w.refused(other, "503")
+		w.wantRecord(record.DispositionFailed, cause.TargetCapped, record.EndedBySystem)
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+		r := w.wantRecord(record.DispositionCancelled, cause.CallerHangup, record.EndedByCaller)
+		if r.Told == nil || r.Told.Whole {
+			t.Errorf("told %+v", r.Told)
+		}
+	})
+}
+
+// A statement of which something was not sent is said once more. Then the call fails, unless it is not required.
+func TestNotSentWhole(t *testing.T) {
+	broken := media.Sent{At: statement, Packets: 200, Missed: 50}
+	for _, required := range []string{"true", "false"} {
+		runIn(t, "required "+required, tellsWith("required: "+required), func(w *world) {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement)
+			w.said(broken)
+			w.tells() // again
+			w.said(broken)
+			if required == "true" {
+				hungUpOn(w.carrier)
+				w.wantRecord(record.DispositionFailed, cause.NotTold, record.EndedBySystem)
+				return
+			}
+			w.agent.answer(w.agent.expect("INVITE"), "agent1")
+			w.agent.expect("ACK")
+			w.carrier.hangsUpOn(w.agent, d)
+			if r := w.record(); r.Told == nil || r.Told.Whole || r.Told.Packets != 200 {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}
+
+// A caller in whose codec no sound can be played is not told.
+func TestCodecWithoutSound(t *testing.T) {
+	for _, required := range []string{"true", "false"} {
+		yaml := strings.ReplaceAll(tellsWith("required: "+required), `:32681"}`, `:32681", codecs: [PCMU, G722]}`)
+		runIn(t, "required "+required, yaml, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = siptest.SessionAt("192.0.2.10", 20000, "9 101")
+			w.carrier.invitesTillRung(d)
+			if required == "true" {
+				w.refused(d, "503")
+				w.wantRecord(record.DispositionFailed, cause.NotTold, record.EndedBySystem)
+				return
+			}
+			invite := w.agent.expect("INVITE")
+			w.agent.reply(invite, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "9 101"))
+			w.agent.expect("ACK")
+			w.carrier.isAnswered(d)
+			w.carrier.hangsUpOn(w.agent, d)
+		})
+	}
+}
+
+// A caller that holds the call hears the statement from its beginning when it is back.
+func TestHoldDuringTheStatement(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		d := w.isTold("+15075785607")
+		c := w.talkOf(d, received{})
+		time.Sleep(statement / 2)
+		w.relay.sessions[0].heard = nil
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101"), "200")
+		w.hears("a hears 1s of law 0 as 0, loop true, yield false", "a hears 5s of law 0 as 0, loop false, yield false")
+		w.tells()
+		time.Sleep(statement - time.Millisecond)
+		if early := w.agent.rest(); len(early) > 0 {
+			t.Fatalf("the agent is called during the statement: %v", early)
+		}
+		w.said(saidWhole())
+		w.agent.answer(w.agent.expect("INVITE"), "agent1")
+		w.agent.expect("ACK")
+		w.carrier.hangsUpOn(w.agent, d)
+	})
+}
+
+// Nobody gets through untold: orders during the statement are refused, and what a target does has no effect on it.
+func TestNobodyGetsThroughUntold(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		d := w.isTold("+15075785607")
+		id := w.server.Live(w.t.Context())[0].Record.ID
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "has to hear")
+		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "us"}, "has to hear")
+		for _, o := range []bridge.Order{bridge.OrderHold, bridge.OrderRecord} {
+			if _, err := w.server.Order(w.t.Context(), id, o); err == nil {
+				t.Errorf("%s is obeyed", o)
+			}
+		}
+		w.tells()
+		time.Sleep(statement)
+		w.said(saidWhole())
+		w.agent.answer(w.agent.expect("INVITE"), "agent1")
+		w.agent.expect("ACK")
+		w.carrier.hangsUpOn(w.agent, d)
+	})
+}
+
+// A person who takes a placed call is told before the agent is called; a mailbox is not.
+func TestPlacedCallIsTold(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}", 1)
+	yaml = strings.Replace(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}", 1)
+	for name, who := range map[string]answerer.Verdict{"a person": answerer.Human, "a machine": answerer.Machine} {
+		runIn(t, name, yaml, func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			s := w.session()
+			s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: who, Confidence: .9}})
+			synctest.Wait()
+			if who == answerer.Machine {
+				hungUpOn(w.carrier)
+				if r := w.record(); r.Told != nil {
+					t.Errorf("told %+v", r.Told)
+				}
+				return
+			}
+			w.tells()
+			time.Sleep(statement)
+			w.said(saidWhole())
+			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+			w.customerHangsUp(invite)
+			hungUpOn(w.agent)
+			if r := w.record(); r.Told == nil || !r.Told.Whole {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}

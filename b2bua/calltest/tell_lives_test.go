@@ -1,0 +1,176 @@
+package calltest
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/media"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+// A statement in early media: the agent's answer waits for its end.
+func TestEarlyStatement(t *testing.T) {
+	inWorldWith(t, tellsWith("early: true"), func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invitesTillRung(d)
+		d.learn(w.carrier.expect("SIP/2.0 183"))
+		w.tells()
+		time.Sleep(statement)
+		if early := w.agent.rest(); len(early) > 0 {
+			t.Fatalf("the agent is called before the statement's end: %v", early)
+		}
+		w.said(saidWhole())
+		invite := w.agent.progresses(180, "Ringing", "agent1", "")
+		time.Sleep(time.Second)
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.carrier.isAnswered(d)
+		w.letsIn()
+		w.carrier.hangsUpOn(w.agent, d)
+		if r := w.record(); r.Told == nil || !r.Told.Whole || r.Disposition != record.DispositionAnswered {
+			t.Errorf("told %+v", r.Told)
+		}
+	})
+}
+
+// With early media, a refusal passes, and a target that answers before the end waits.
+func TestEarlyStatementAndAnEarlyAgent(t *testing.T) {
+	inWorldWith(t, tellsWith("early: true"), func(w *world) {
+		for range 10 { // until it is known that the agent answers after 2 s
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invitesTillRung(d)
+			d.learn(w.carrier.expect("SIP/2.0 183"))
+			time.Sleep(statement)
+			w.said(saidWhole())
+			invite := w.agent.progresses(180, "Ringing", "agent1", "")
+			time.Sleep(2 * time.Second)
+			w.agent.answer(invite, "agent1")
+			w.agent.expect("ACK")
+			w.carrier.isAnswered(d)
+			w.carrier.hangsUpOn(w.agent, d)
+			w.record()
+		}
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invitesTillRung(d)
+		d.learn(w.carrier.expect("SIP/2.0 183"))
+		time.Sleep(statement - 2*time.Second + time.Millisecond)
+		invite := w.agent.progresses(183, "Progress", "agent1", agentSDP())
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.tells()
+		if left := w.carrier.rest(); len(left) > 0 {
+			t.Fatalf("answered before the statement's end:\n%s", left[0].raw)
+		}
+		time.Sleep(2 * time.Second)
+		w.said(saidWhole())
+		w.carrier.isAnswered(d)
+		w.letsIn()
+		w.carrier.hangsUpOn(w.agent, d)
+		w.record()
+
+		d = w.carrier.newCall("+15075785607")
+		w.carrier.invitesTillRung(d)
+		d.learn(w.carrier.expect("SIP/2.0 183"))
+		time.Sleep(statement - 2*time.Second + time.Millisecond)
+		w.agent.concludes(w.agent.expect("INVITE"), 404, "Not Found", "agent1", "")
+		w.refused(d, "404")
+	})
+}
+
+// A caller whose INVITE has no offer gets one, and hears the statement once its answer is there.
+func TestStatementToALateOffer(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = ""
+		w.carrier.invitesTillRung(d)
+		d.learn(w.carrier.expect("SIP/2.0 200"))
+		if p := w.session().plays[media.SideA]; p.Sound != nil && p.Sound.Duration() == statement {
+			t.Error("the statement begins before the caller's answer")
+		}
+		w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
+		w.tells()
+		time.Sleep(statement)
+		w.said(saidWhole())
+		w.agent.answer(w.agent.expect("INVITE"), "agent1")
+		w.agent.expect("ACK")
+		w.carrier.hangsUpOn(w.agent, d)
+		w.record()
+	})
+}
+
+// An upgrade goes on in mid-statement. After a kill the statement begins again.
+func TestStatementGoesOn(t *testing.T) {
+	for name, upgraded := range map[string]bool{"an upgrade": true, "a kill": false} {
+		runIn(t, name, tellConfig, func(w *world) {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement / 2)
+			half := media.Sent{At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now()}
+			s := w.session()
+			s.mu.Lock()
+			s.sent[media.SideA] = half
+			s.mu.Unlock()
+			if upgraded {
+				w.upgraded()
+			} else {
+				w.restart()
+				if left := w.carrier.rest(); len(left) > 0 { // the 200, because no checkpoint had the ACK
+					w.carrier.ack(d)
+				}
+			}
+			w.tells()
+			rest := saidWhole()
+			if at := w.session().plays[media.SideA].From; upgraded {
+				if at != statement/2 {
+					t.Errorf("it goes on at %v", at)
+				}
+				rest.Packets = 125
+			} else if at != 0 {
+				t.Errorf("it begins at %v", at)
+			}
+			time.Sleep(statement)
+			w.said(rest)
+			w.letsIn()
+			w.agent.answer(w.agent.expect("INVITE"), "agent1")
+			w.agent.expect("ACK")
+			w.carrier.hangsUpOn(w.agent, d)
+			if r := w.record(); r.Told == nil || !r.Told.Whole || r.Told.Packets != 250 {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}
+
+// A target that is called during the statement when the process is killed is called again after the statement.
+func TestKillWhileTheAgentWaits(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		for range 10 {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement)
+			w.said(saidWhole())
+			invite := w.agent.progresses(180, "Ringing", "agent1", "")
+			time.Sleep(3 * time.Second)
+			w.agent.answer(invite, "agent1")
+			w.agent.expect("ACK")
+			w.carrier.hangsUpOn(w.agent, d)
+			w.record()
+		}
+		d := w.isTold("+15075785607")
+		time.Sleep(statement - 3*time.Second + time.Millisecond)
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.restart()
+		w.carrier.rest()
+		w.carrier.ack(d)
+		hungUpOn(w.agent)
+		w.tells()
+		time.Sleep(statement)
+		w.said(saidWhole())
+		synctest.Wait()
+		w.agent.answer(w.agent.expect("INVITE"), "agent2")
+		w.agent.expect("ACK")
+		w.carrier.hangsUpOn(w.agent, d)
+	})
+}
