@@ -12,8 +12,8 @@
 //     stores with the call. A call whose Contact the B2BUA would drop is refused before its bot hears of it. The next
 //     process gets the Contact back (Resume), opens a new RTP port and a new socket to the bot, and tells the B2BUA by
 //     a re-INVITE. So no sockets are handed over, and there are no files. The test is TestResume.
-//   - One clock sends the audio of all calls, and reads what has come for them every 5 ms: waking a goroutine costs more
-//     than a packet. What is queued for a call is a value without I/O (playout), and so is
-//     what comes from the caller (uplink).
+//   - One clock sends the audio of all calls, and reads what has come for them every 5 ms: waking a goroutine costs
+//     more than a packet. What is queued for a call is a value without I/O (playout), and so is what comes from the
+//     caller (uplink).
 //   - Pings find a bot that does not read: the buffers of TCP hold minutes of audio.
 package gateway

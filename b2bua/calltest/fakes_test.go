@@ -30,6 +30,7 @@ type fakeRelay struct {
 	sessions []*fakeSession
 	fail     error
 	broken   bool          // sessions panic when they start or play a sound
+	opens    func()        // as fakeSession.opens, of each session
 	hold     chan struct{} // if not nil, opening the next session waits until hold is closed
 }
 
@@ -53,6 +54,8 @@ type fakeSession struct {
 	follows    media.Conversation
 	sent       [2]media.Sent // the result of Playing
 	held       [2]bool       // by side: its packets are held back
+	began      [2]time.Time  // when the sound to a side began
+	opens      func()        // called when the agent's packets begin to reach the caller; may be nil
 	lost       int64         // the result of Reported; -1 means none
 	talk       *turns.Figures
 	interrupts []bool
@@ -83,7 +86,7 @@ func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 		r.mu.Lock()
 	}
 	port := uint16(10000 + 4*len(r.sessions))
-	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken}
+	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken, opens: r.opens}
 	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
 	r.sessions = append(r.sessions, s)
 	return s, nil
@@ -100,7 +103,8 @@ func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge
 	old := r.sessions[i]
 	s := &fakeSession{
 		onEvent: c.OnEvent, local: old.local, peers: old.peers, confirmed: old.confirmed, crypto: old.crypto, events: old.events,
-		payloads: old.payloads, transcodes: old.transcodes, masks: old.masks, stats: old.stats,
+		payloads: old.payloads, transcodes: old.transcodes, masks: old.masks, stats: old.stats, held: old.held, lost: old.lost,
+		opens: old.opens,
 	}
 	s.started.Store(old.started.Load())
 	old.closed.Store(true)
@@ -120,8 +124,15 @@ func (r *fakeRelay) open() (n int) {
 }
 
 func (s *fakeSession) Local(side media.Side) netip.AddrPort  { return s.local[side] }
-func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p }
-func (s *fakeSession) Confirm(side media.Side)               { s.confirmed[side] = true }
+func (s *fakeSession) SetPeer(side media.Side, p media.Peer) { s.peers[side] = p; s.open() }
+
+// open tells the test that the agent's packets reach the caller.
+func (s *fakeSession) open() {
+	if s.opens != nil && s.peers[media.SideB].RTP.IsValid() && !s.held[media.SideB] {
+		s.opens()
+	}
+}
+func (s *fakeSession) Confirm(side media.Side) { s.confirmed[side] = true }
 
 func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 	if s.crypto[side].Send != nil && c.Send == nil && s.peers[side].RTP.IsValid() {
@@ -167,7 +178,7 @@ func (s *fakeSession) Play(to media.Side, p media.Play) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plays[to] = p
+	s.plays[to], s.began[to] = p, time.Now()
 	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
 }
 
@@ -175,6 +186,7 @@ func (s *fakeSession) StopPlay(to media.Side) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heard = append(s.heard, to.String()+" hears nothing")
+	s.began[to] = time.Time{}
 }
 
 func (s *fakeSession) Playing(to media.Side) (id uint64, _ media.Sent) {
@@ -187,6 +199,7 @@ func (s *fakeSession) HoldBack(from media.Side, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held[from] = on
+	s.open()
 }
 
 func (s *fakeSession) Reported(media.Side) (lost int64, ok bool) { return s.lost, s.lost >= 0 }

@@ -1,0 +1,254 @@
+package calltest
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
+	"flowbridge/media"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+var toldCalls = flag.Int("told", 200, "how many random calls TestToldWhateverHappens makes")
+
+// toldCall is one random call of a route that tells its callers something. It judges what reaches the caller by what
+// the media was asked for, and receipts by what it says was sent.
+type toldCall struct {
+	w     *world
+	t     *testing.T
+	r     *rand.Rand
+	d     *dialogue
+	log   []string
+	whole bool // the statement was sent whole at least once
+	some  bool // some statement has come to its end
+	lets  bool // the configuration lets in who was not told whole, or has not accepted
+	most  int64
+	ended bool
+
+	mu       sync.Mutex
+	receipts []record.Told
+	broken   error // what the disk says
+}
+
+// Write implements b2bua.Options.Receipts.
+func (c *toldCall) Write(_ string, _ time.Time, t record.Told) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken == nil {
+		c.receipts = append(c.receipts, t)
+	}
+	return c.broken
+}
+
+// did notes a step, for the message of a failure.
+func (c *toldCall) did(format string, a ...any) { c.log = append(c.log, fmt.Sprintf(format, a...)) }
+
+func (c *toldCall) fail(format string, a ...any) {
+	c.t.Helper()
+	c.t.Errorf("%s\nsteps: %s", fmt.Sprintf(format, a...), strings.Join(c.log, "; "))
+}
+
+// session returns the call's media, or nil.
+func (c *toldCall) session() *fakeSession {
+	c.w.relay.mu.Lock()
+	defer c.w.relay.mu.Unlock()
+	if len(c.w.relay.sessions) == 0 {
+		return nil
+	}
+	return c.w.relay.sessions[len(c.w.relay.sessions)-1]
+}
+
+// statementEnds ends the statement if its time has come.
+func (c *toldCall) statementEnds() {
+	s := c.session()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	p, began := s.plays[media.SideA], s.began[media.SideA]
+	s.mu.Unlock()
+	if p.Sound == nil || p.Sound.Duration() != statement || !p.Whole || began.IsZero() || time.Since(began) < statement-p.From {
+		return
+	}
+	sent := saidWhole()
+	sent.Packets = int64((statement - p.From) / (20 * time.Millisecond))
+	if c.r.IntN(6) == 0 {
+		sent.Missed, sent.Packets = 3, sent.Packets-3
+	} else {
+		c.whole = true
+	}
+	c.most, c.some = max(c.most, int64(statement/(20*time.Millisecond))-sent.Missed), true
+	c.did("the statement ends, %d missed", sent.Missed)
+	s.mu.Lock()
+	s.sent[media.SideA], s.began[media.SideA] = sent, time.Time{}
+	s.mu.Unlock()
+	s.onEvent(media.EventPlayed{Side: media.SideA, ID: p.ID, Sent: sent})
+}
+
+// opens judges that the agent's packets begin to reach the caller.
+func (c *toldCall) opens() {
+	if !c.whole && (!c.lets || !c.some) {
+		c.fail("the agent is heard before the statement's end")
+	}
+}
+
+// agentActs lets a target answer what it has got.
+func (c *toldCall) agentActs(p *peer) {
+	for _, m := range p.rest() {
+		switch {
+		case strings.HasPrefix(m.raw, "INVITE"):
+			switch n := c.r.IntN(9); n {
+			case 0:
+				p.reply(m, 503, "No", "a", "")
+			case 1:
+				p.reply(m, 486, "Busy", "a", "")
+			case 2:
+				p.reply(m, 180, "Ringing", "a", "")
+			case 3:
+				p.reply(m, 183, "Progress", "a", agentSDP())
+				p.reply(m, 200, "OK", "a", agentSDP())
+			case 4:
+				p.reply(m, 200, "OK", "a", "")
+			default:
+				p.reply(m, 200, "OK", "a", agentSDP())
+			}
+			c.did("a target answers")
+			if c.r.IntN(5) == 0 {
+				synctest.Wait()
+				p.agentRequest(pick([]string{"BYE", "OPTIONS", "UPDATE"}, c.r.IntN(3)), m, "a", 1)
+			}
+		case strings.HasPrefix(m.raw, "BYE"), strings.HasPrefix(m.raw, "CANCEL"), strings.HasPrefix(m.raw, "OPTIONS"):
+			p.reply(m, 200, "OK", "a", "")
+		}
+	}
+}
+
+// acts makes one random step.
+func (c *toldCall) acts() {
+	w := c.w
+	for _, m := range w.carrier.rest() {
+		switch {
+		case strings.HasPrefix(m.raw, "SIP/2.0 200") && strings.Contains(m.value("CSeq"), "INVITE"):
+			c.d.learn(m)
+			if c.r.IntN(8) > 0 { // else the ACK is lost
+				w.carrier.ack(c.d)
+			}
+		case strings.HasPrefix(m.raw, "BYE"):
+			w.carrier.reply(m, 200, "OK", "", "")
+			c.ended = true
+		case strings.HasPrefix(m.raw, "OPTIONS"):
+			w.carrier.reply(m, 200, "OK", "", "")
+		}
+	}
+	c.agentActs(w.agent)
+	c.agentActs(w.agent2)
+	synctest.Wait()
+	switch n := c.r.IntN(24); n {
+	case 0:
+		c.did("hold")
+		w.carrier.within(c.d, "INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "Content-Type: application/sdp")
+	case 1:
+		c.did("resume, moved")
+		w.carrier.within(c.d, "INVITE", siptest.SessionAt("192.0.2.10", 20010, "0 101"), "Content-Type: application/sdp")
+	case 2:
+		if c.session() == nil {
+			break
+		}
+		c.did("keys")
+		w.presses(pick([]byte{'1', '2'}, c.r.IntN(2)))
+	case 3:
+		c.did("kill")
+		w.restart()
+	case 4:
+		c.did("upgrade: %v", w.upgrade())
+	case 5:
+		for _, live := range w.server.Live(w.t.Context()) {
+			id := live.Record.ID
+			_, err := w.server.Play(w.t.Context(), id, bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone})
+			_, other := w.server.Order(w.t.Context(), id, pick([]bridge.Order{bridge.OrderHold, bridge.OrderUnhold, bridge.OrderRecord}, c.r.IntN(3)))
+			c.did("orders: %v, %v", err, other)
+		}
+	case 6:
+		if c.r.IntN(6) == 0 {
+			c.did("the caller hangs up")
+			w.carrier.bye(c.d)
+		}
+	default:
+		time.Sleep(time.Duration(c.r.IntN(1500)) * time.Millisecond)
+	}
+	synctest.Wait()
+	c.statementEnds()
+	synctest.Wait()
+}
+
+// play makes the call.
+func (c *toldCall) play() {
+	w := c.w
+	w.relay.opens = c.opens
+	c.d = w.carrier.newCall("+15075785607")
+	w.carrier.invite(c.d)
+	for range 60 {
+		if c.acts(); c.ended {
+			break
+		}
+	}
+	w.server.HangupAll()
+	w.drain(3 * time.Minute)
+	if !w.server.Idle() {
+		c.fail("calls or legs are left behind; %d calls", w.server.Calls())
+	}
+	w.sink.mu.Lock()
+	defer w.sink.mu.Unlock()
+	for i := range w.sink.done {
+		r := &w.sink.done[i]
+		if r.Told != nil && (r.Told.Whole && !c.whole || r.Told.Packets > max(c.most, 250)) {
+			c.fail("the record claims %+v", r.Told)
+		}
+	}
+	for _, t := range c.receipts {
+		if t.Whole && !c.whole || t.Packets > c.most {
+			c.fail("a receipt claims %+v", t)
+		}
+	}
+}
+
+// Whatever happens, no agent is heard before the statement was said whole, no receipt claims more than was sent, and
+// nothing is left.
+func TestToldWhateverHappens(t *testing.T) {
+	settings := []string{
+		"", "early: true", `accept: {key: "1", within: 3s}`, `accept: {key: "1", within: 3s, otherwise: continue}`,
+		`accept: {key: "1", within: 3s, otherwise: {route: people}}`, "required: false", "not_taken: us",
+	}
+	for seed := range *toldCalls {
+		r := rand.New(rand.NewPCG(uint64(seed), 70))
+		set := settings[seed%len(settings)]
+		yaml := tellConfig
+		if set != "" {
+			yaml = tellsWith(set)
+		}
+		c := &toldCall{t: t, r: r, lets: strings.Contains(set, "required: false")}
+		c.did("seed %d, %s", seed, set)
+		if r.IntN(5) == 0 {
+			c.broken = fmt.Errorf("no space left on device")
+		}
+		synctest.Test(t, func(t *testing.T) {
+			c.w = newWorld(t, yaml, func(o *b2bua.Options) { o.Receipts, o.Log = c, zerolog.Nop() })
+			defer c.w.close()
+			c.t = t
+			c.play()
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
