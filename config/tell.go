@@ -20,7 +20,7 @@ type Tell struct {
 	// Whether the statement is said in early media (from 1.2), after 183. Then the call is answered with the agent's
 	// answer, and a refusal passes as without tell. Some carriers pass on no early media.
 	Early bool `key:"early" default:"false"`
-	// Whether a call without the statement fails with the cause not_told (from 1.2). Otherwise it goes on untold.
+	// Whether a call without the statement fails with the cause not_told (from 1.2). If false, the call continues without it.
 	Required bool `key:"required" default:"true"`
 	// What the caller hears if no target takes the call after the statement (from 1.2). Empty: nothing.
 	NotTaken string `key:"not_taken" is:"sound"`
@@ -28,7 +28,7 @@ type Tell struct {
 
 // TellAccept is the section `accept` of tell.
 type TellAccept struct {
-	// The key that accepts: 1.
+	// The key that accepts, for example 1.
 	Key string `key:"key" is:"dtmf-key" required:"the key that the caller presses to accept"`
 	// How long the caller may take after the statement's end.
 	Within time.Duration `key:"within" is:"accept-within" default:"8s"`

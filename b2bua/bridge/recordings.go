@@ -53,9 +53,13 @@ func (rs *Recordings) on(e Event) (handled bool) {
 		}
 	case Answered:
 		rs.startIfWanted(config.WantedAlways)
+		if rs.told { // in early media
+			rs.startIfWanted(config.WantedTold)
+		}
 	case Told:
-		rs.told = true
-		rs.startIfWanted(config.WantedTold)
+		if rs.told = true; rs.bridge.Call.Moment().Answered {
+			rs.startIfWanted(config.WantedTold)
+		}
 	case describing:
 		if rs.current != nil {
 			for side, payloads := range rs.bridge.payloads() {

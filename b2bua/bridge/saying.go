@@ -104,8 +104,15 @@ func (s *Saying) holdBack(on bool) {
 	}
 }
 
-// HoldAnew forgets what the other side has said so far: a party has answered, and what came before it is another's.
-func (s *Saying) HoldAnew() { s.holdBack(true) }
+// RestartHoldBack forgets what the other side has said so far: it is another party's that has answered before.
+func (s *Saying) RestartHoldBack() { s.holdBack(true) }
+
+// LetGo lets the other side be heard whose words a statement of an old process holds back.
+func (s *Saying) LetGo() {
+	if m := s.bridge.Media.session; m != nil {
+		m.HoldBack(media.SideB, false)
+	}
+}
 
 // Resume continues where an old process has stopped in the sound.
 func (s *Saying) Resume(at media.Sent) { s.from = at }
@@ -192,6 +199,10 @@ func (s *Saying) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case media.EventDigit:
 		return s.pressed(e.Side, e.Digit)
+	case cut:
+		if e.side == s.what.To {
+			s.from = media.Sent{} // it begins again at another address
+		}
 	case described:
 		if s.what.Whole && s.speaks && !s.hears() {
 			s.from = media.Sent{} // it begins again

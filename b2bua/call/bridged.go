@@ -209,7 +209,7 @@ func (c *Call) onMediaLost(f media.EventSilent) {
 	if f.Never {
 		why = cause.NoMedia
 	}
-	if c.invite != nil && c.a.Leg.UAS { // the same network fault may block the ACK and the media
+	if c.invite != nil && c.a.Leg.UAS && c.connected != nil { // the same network fault may block the ACK and the media
 		why = cause.NoACK
 		c.ladder.Decide("the 200 was never acknowledged")
 	}

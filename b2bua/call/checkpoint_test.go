@@ -74,6 +74,7 @@ func TestUrgencyOfCheckpoints(t *testing.T) {
 			{event: ofPart{agentDue{}}},
 			{event: ofPart{speakable{}}},
 			{event: ofPart{receipted{}}},
+			{event: ofPart{tooLong{}}},
 			{event: inBridge{media.EventSilent{}}},
 			{event: inBridge{media.EventGone{}}},
 			{event: inBridge{bridge.HandshakeOver{}}},

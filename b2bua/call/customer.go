@@ -286,6 +286,8 @@ func (cu *customer) busy() error {
 		return nil
 	}
 	switch {
+	case c.telling.Stage == snapshot.ToldUnwritten: // a moment, and the statement would be said twice
+		return bridge.ErrRequest
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
 		return errExchange
 	case c.checkpoint.awaiting, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:

@@ -77,10 +77,10 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	}
 	who, does := e.Verdict, cu.does(e.Verdict)
 	if cu.noteWho(e.Answer) {
-		c.telling.stop()
+		c.telling.stop(does == config.MachineBridge)
 		cu.recall(does)
 	}
-	switch waits := c.whoIs() == first && !c.replacements.underway(); {
+	switch waits := c.whoIs() == first && !c.replacements.underway() && !c.telling.underway(); {
 	case does == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case does == config.MachinePlay && who == answerer.Machine: // the sound is played after its beep

@@ -72,7 +72,7 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 		"*call.trial":        {{event: ofPart{lags{}}}},
 		"*call.replacements": {{event: inBridge{bridge.Said{To: media.SideB}}}},
 		"*call.telling": {
-			{event: inBridge{bridge.Said{}}}, {event: ofPart{agentDue{}}}, {event: ofPart{speakable{}}}, {event: ofPart{receipted{}}},
+			{event: inBridge{bridge.Said{}}}, {event: ofPart{agentDue{}}}, {event: ofPart{speakable{}}}, {event: ofPart{receipted{}}}, {event: ofPart{tooLong{}}},
 		},
 		"*call.customer": {
 			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}}, {event: inBridge{media.EventPlayed{}}},

@@ -58,7 +58,7 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 	if rs.announces() {
 		c.bridge.Saying.Begin(rs.current.announce.Statement())
 	} else if rs.current.why.holds() {
-		c.bridge.Saying.HoldAnew()
+		c.bridge.Saying.RestartHoldBack()
 	}
 	c.bridge.Plug(a.formats, answer)
 	return a.crypto.Awaits()
@@ -100,7 +100,9 @@ func (rs *replacements) declined(why cause.Cause) {
 func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c := rs.call
 	r := rs.current
-	if !r.why.holds() {
+	if r.why.holds() {
+		c.bridge.Saying.RestartHoldBack() // what the party has said is not for the caller
+	} else {
 		c.bridge.Saying.End()
 	}
 	c.attempts.drop(c.attempts.current, why, err)

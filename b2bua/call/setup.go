@@ -272,7 +272,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		return c.nextAttempt()
 	}
 	c.attempts.current.answers()
-	if a := c.attempts.current; a.crypto.Awaits() || c.telling.holds() {
+	if a := c.attempts.current; c.telling.holds() || a.crypto.Awaits() {
 		a.answer = &f
 		return (*Call).dialing
 	}

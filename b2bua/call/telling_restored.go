@@ -20,7 +20,7 @@ func (t *telling) save(k *snapshot.Sheet) {
 	if k.Handed && t.Stage == snapshot.Tells {
 		now := t.call.bridge.Saying.Progress()
 		said.At, said.Packets, said.Missed, said.First = now.At, now.Packets, now.Missed, leg.InstantOf(now.First)
-		said.Talked = t.since.TalkedOver || t.call.bridge.Saying.TalkedOver()
+		said.Talked = t.told.TalkedOver || t.call.bridge.Saying.TalkedOver()
 	}
 	k.Customer.Telling = &said
 }
@@ -36,27 +36,40 @@ func (t *telling) restore(k *snapshot.Call, _ *record.Record) error {
 func (t *telling) resume() bool {
 	c := t.call
 	is, from := t.Telling, media.Sent{}
-	if is.Stage == snapshot.ToldNothing || is.Stage == snapshot.ToldAll || t.tells() == nil {
-		return false
-	}
-	if is.Stage == snapshot.TellsNotTaken {
-		return t.notTaken()
-	}
-	if !c.bridge.Sounds.Has(is.Sound) {
-		if t.mayFail(errGoneSound) {
-			return false
+	err := error(nil)
+	switch {
+	case !t.underway():
+	case t.tells() == nil:
+		err = errTellsNothing
+	case is.Stage == snapshot.TellsNotTaken:
+		if !t.notTaken() {
+			c.hangup(c.attempts.last.cause, record.EndedBySystem)
 		}
+		return true
+	case !c.bridge.Sounds.Has(is.Sound):
+		err = errGoneSound
+	}
+	switch {
+	case err != nil && t.tells() != nil && !t.untold(err):
 		c.hangup(cause.NotTold, record.EndedBySystem)
 		return true
+	case err != nil, !t.underway():
+		t.reaches(snapshot.ToldAll)
+		c.bridge.Saying.LetGo()
+		return false
 	}
 	if is.Packets > 0 {
 		from = media.Sent{At: is.At, Packets: is.Packets, Missed: is.Missed, First: leg.TimeOf(is.First)}
 	}
-	t.know(is.Talked)
-	t.keepApart()
+	t.describe(is.Talked)
+	t.begins()
 	c.bridge.Saying.Resume(from)
 	t.speak()
 	return true
 }
 
-var errGoneSound = errors.New("the sound is no longer configured")
+// Why a statement does not go on in another process.
+var (
+	errGoneSound    = errors.New("the sound is no longer configured")
+	errTellsNothing = errors.New("the route no longer tells anything")
+)

@@ -248,3 +248,42 @@ func TestPlacedCallIsTold(t *testing.T) {
 		})
 	}
 }
+
+// A verdict that comes during the statement calls no second agent.
+func TestVerdictDuringTheStatement(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {}}", 1)
+	yaml = strings.Replace(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}", 1)
+	for _, who := range []answerer.Verdict{answerer.Human, answerer.Unknown} {
+		runIn(t, string(who), yaml, func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			w.tells()
+			time.Sleep(2 * time.Second)
+			w.session().onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: who, Confidence: .9}})
+			synctest.Wait()
+			if early := w.agent.rest(); len(early) > 0 {
+				t.Fatalf("the agent is called during the statement: %v", early)
+			}
+			time.Sleep(statement - 2*time.Second)
+			w.said(saidWhole())
+			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+			if more := append(w.agent.rest(), w.agent2.rest()...); len(more) > 0 {
+				t.Fatalf("another agent is called: %v", more)
+			}
+			w.customerHangsUp(invite)
+			hungUpOn(w.agent)
+		})
+	}
+}
+
+// A caller that keeps the call on hold during the statement does not keep a target's place for ever.
+func TestHoldWithoutEnd(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		d := w.isTold("+15075785607")
+		c := w.talkOf(d, received{})
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200")
+		time.Sleep(statement + 2*time.Minute + time.Millisecond)
+		hungUpOn(w.carrier)
+		w.wantRecord(record.DispositionFailed, cause.NotTold, record.EndedBySystem)
+	})
+}

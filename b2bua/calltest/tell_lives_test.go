@@ -1,10 +1,12 @@
 package calltest
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
@@ -173,4 +175,30 @@ func TestKillWhileTheAgentWaits(t *testing.T) {
 		w.agent.expect("ACK")
 		w.carrier.hangsUpOn(w.agent, d)
 	})
+}
+
+// A process whose route no longer tells anything connects the caller, and holds no agent back.
+func TestRouteNoLongerTells(t *testing.T) {
+	for name, upgraded := range map[string]bool{"an upgrade": true, "a kill": false} {
+		runIn(t, name, tellConfig, func(w *world) {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement / 2)
+			env := func(string) (string, bool) { return "secret", true }
+			cfg, err := config.Parse("test.yaml", []byte(strings.Replace(tellConfig, ", tell: {sound: eu}", "", 1)), env)
+			must(t, err)
+			w.options.Config = cfg
+			if upgraded {
+				w.upgraded()
+			} else {
+				w.restart()
+				w.carrier.rest()
+				w.carrier.ack(d)
+			}
+			w.letsIn()
+			w.agent.answer(w.agent.expect("INVITE"), "agent1")
+			w.agent.expect("ACK")
+			w.letsIn()
+			w.carrier.hangsUpOn(w.agent, d)
+		})
+	}
 }

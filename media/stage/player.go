@@ -43,7 +43,8 @@ type Play struct {
 	// the end is reported at once.
 	From time.Duration
 
-	// Whole sends late frames late, instead of skipping them: every frame of the sound counts.
+	// Whole sends late frames late, instead of skipping them, and begins again when the side's RTP address changes: every
+	// frame of the sound counts.
 	Whole bool
 
 	// ID is passed to Session.Played.
@@ -198,8 +199,14 @@ func (p *player) pauses(time.Duration) turns.Why {
 	return 0
 }
 
-func (p *player) silence(moved bool, _ time.Duration) {
-	if moved {
+func (p *player) silence(moved bool, now time.Duration) {
+	switch {
+	case !moved:
+	case p.playing && p.play.Whole: // the receiver at the new address has heard nothing of it
+		play := p.play
+		play.From = 0
+		p.start(play, now)
+	default:
 		p.stop()
 	}
 }

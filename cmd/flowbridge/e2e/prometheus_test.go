@@ -153,7 +153,8 @@ func TestPrometheus(t *testing.T) {
 	t.Cleanup(crm.Close)
 	secret := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(secret, []byte("e2e-secret"), 0o600))
-	b := startServer(t, t.TempDir(), s.config(setup{})+fmt.Sprintf("webhooks: [{name: crm, url: %q, secret_file: %q}]\n", crm.URL, secret))
+	const told = "}\n  - {to: \"^\\\\+1509\", targets: [synthflow], tell: {sound: beep}" // another route, without calls
+	b := startServer(t, t.TempDir(), s.config(setup{route: told})+fmt.Sprintf("webhooks: [{name: crm, url: %q, secret_file: %q}]\n", crm.URL, secret))
 	s.server = b
 	prom := s.watch()
 

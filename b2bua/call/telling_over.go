@@ -1,0 +1,165 @@
+package call
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// This file is what follows a statement: its receipt, and the agent or the end of the call.
+
+// tells returns what the call's route tells, or nil.
+func (t *telling) tells() *config.Tell {
+	if r := t.call.route; r != nil {
+		return r.Tell
+	}
+	return nil
+}
+
+// reroute plans the targets of another route, because the caller does not accept.
+func (t *telling) reroute(name string) {
+	c := t.call
+	if i := slices.IndexFunc(c.peers.Routes, func(r config.Route) bool { return r.Name == name }); i >= 0 {
+		c.vacateKept()
+		c.takeRoute(i)
+	}
+	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
+	c.attempts.follow(&outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn})
+	c.ladder.Decide("the caller does not accept: route %s takes the call", name)
+}
+
+// writeReceipt writes the receipt. The agent waits for it.
+func (t *telling) writeReceipt() {
+	c, told := t.call, t.told
+	done := receipted{at: time.Now()}
+	if c.host.Receipts == nil {
+		c.mailbox.happened(ofPart{done})
+		return
+	}
+	c.host.Calls.Add(1)
+	written := make(chan error, 1)
+	c.host.Beside(func() { written <- c.host.Receipts.Write(c.id, done.at, told) })
+	c.host.Beside(func() {
+		defer c.host.Calls.Done()
+		limit := time.NewTimer(receiptWithin)
+		defer limit.Stop()
+		select {
+		case done.err = <-written:
+		case <-limit.C:
+			done.err = errors.New("the disk is slow: it is not written yet")
+		}
+		c.mailbox.Post(item{event: ofPart{done}})
+	})
+}
+
+// receipted lets the agent in.
+func (t *telling) receipted(e receipted) phase {
+	c := t.call
+	if t.Stage != snapshot.ToldUnwritten {
+		return nil
+	}
+	if e.err != nil {
+		c.log.Error().Err(e.err).Msg("receipt not written")
+		c.ladder.Decide("the receipt of the statement is not written: %v", e.err)
+	}
+	t.reaches(snapshot.ToldAll)
+	c.ladder.Decide("the caller was told %s in %d packets", t.Sound, t.told.Packets)
+	c.bridge.Saying.End()
+	if t.Accepted {
+		c.bridge.Tell(bridge.Told{})
+	}
+	return t.letIn()
+}
+
+// letIn connects the agent that has answered meanwhile, or calls it.
+func (t *telling) letIn() phase {
+	c := t.call
+	a := c.attempts.current
+	answered := a != nil && a.answer != nil && !a.crypto.Awaits()
+	switch {
+	case c.whoIs() == ringing && answered:
+		return c.bridgeTo(*a.answer)
+	case !t.called:
+		next := t.callsAgent()
+		c.checkpoint.flush(true)
+		return next
+	case c.whoIs() == ringing:
+		c.bridge.Tell(bridge.Turned{})
+	case answered:
+		c.replacements.answered(*a.answer)
+	default:
+		c.replacements.plugEarly()
+	}
+	c.checkpoint.flush(true)
+	return nil
+}
+
+// fails ends a call whose caller was not told, or does not accept.
+func (t *telling) fails(why cause.Cause) phase {
+	c := t.call
+	if c.whoIs() != ringing {
+		c.hangup(why, record.EndedBySystem)
+		return (*Call).linger
+	}
+	c.attempts.abandon(why, cause.Reasons{})
+	return c.refuse(c.route.Otherwise, why)
+}
+
+// notTaken tells the caller that no target takes the call. It returns false if there is nothing to say.
+func (t *telling) notTaken() bool {
+	c := t.call
+	tell := t.tells()
+	if t.Stage == snapshot.ToldNothing || tell == nil || tell.NotTaken == "" || !c.bridge.Sounds.Has(tell.NotTaken) {
+		return false
+	}
+	t.recordPart()
+	c.bridge.Saying.End()
+	c.bridge.Saying.Begin(bridge.Statement{To: media.SideA, Sound: tell.NotTaken, Whole: true})
+	t.reaches(snapshot.TellsNotTaken)
+	if !c.bridge.Saying.Speak() {
+		return false
+	}
+	c.ladder.Decide("the caller is told that nobody takes the call")
+	return true
+}
+
+// stop ends the statement, because a machine has answered the placed call. An agent that was called meanwhile is
+// connected if it goes with machines; otherwise its call ends next.
+func (t *telling) stop(connects bool) {
+	c := t.call
+	if !t.underway() {
+		return
+	}
+	t.recordPart()
+	t.reaches(snapshot.ToldAll)
+	c.bridge.Saying.End()
+	if connects && c.replacements.underway() {
+		t.letIn()
+	}
+}
+
+// isCallers reports whether this is a call of a caller that was answered for the statement.
+func (t *telling) isCallers() bool { return t.call.a != nil && t.call.a.Leg.UAS }
+
+// disposition returns the disposition of an answered call. One without an agent, whose caller was told something, has
+// failed for its caller.
+func (t *telling) disposition(why cause.Cause) string {
+	switch {
+	case t.call.connected != nil || t.Stage == snapshot.ToldNothing:
+		return record.DispositionAnswered
+	case why == cause.CallerHangup:
+		return record.DispositionCancelled
+	}
+	return record.DispositionFailed
+}
+
+// saysEarly is the phase in which a caller hears the statement in early media, before a target is called.
+func (c *Call) saysEarly() phase { return c.setUp("telling", (*Call).saysEarly) }
