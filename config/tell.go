@@ -20,7 +20,8 @@ type Tell struct {
 	// Whether the statement is said in early media (from 1.2), after 183. Then the call is answered with the agent's
 	// answer, and a refusal passes as without tell. Some carriers pass on no early media.
 	Early bool `key:"early" default:"false"`
-	// Whether a call without the statement fails with the cause not_told (from 1.2). If false, the call continues without it.
+	// Whether a call without the statement fails with the cause not_told (from 1.2). If false, the call continues
+	// without it.
 	Required bool `key:"required" default:"true"`
 	// What the caller hears if no target takes the call after the statement (from 1.2). Empty: nothing.
 	NotTaken string `key:"not_taken" is:"sound"`

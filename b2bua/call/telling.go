@@ -44,8 +44,8 @@ func (tooLong) isPartEvent()   {}
 func (speakable) isPartEvent() {}
 func (receipted) isPartEvent() {}
 
-// tellWithin is how much longer than the sound and the wait for a key a statement may take: a caller that holds the call
-// may not keep a target's place for ever.
+// tellWithin is how much longer than the sound and the wait for a key a statement may take: a caller that holds the
+// call may not keep a target's place for ever.
 const tellWithin = 2 * time.Minute
 
 // receiptWithin is how long an agent waits for the receipt to be written. A slow disk may not cost the call.
