@@ -29,11 +29,11 @@ type Tell struct {
 
 // TellAccept is the section `accept` of tell.
 type TellAccept struct {
-	// The key that accepts, for example 1.
+	// The key that accepts, for example 1 (from 1.2).
 	Key string `key:"key" is:"dtmf-key" required:"the key that the caller presses to accept"`
-	// How long the caller may take after the statement's end.
+	// How long the caller may take after the statement's end (from 1.2).
 	Within time.Duration `key:"within" is:"accept-within" default:"8s"`
-	// What follows another key, or none: hangup, continue (with the agent, and without record: told), or {route: NAME},
+	// What follows another key, or none (from 1.2): hangup, continue (with the agent, and without record: told), or {route: NAME},
 	// whose targets take the call.
 	Otherwise Unaccepted `key:"otherwise" is:"unaccepted" default:"hangup"`
 }

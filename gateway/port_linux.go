@@ -50,7 +50,7 @@ func (p *ports) forget(c *call) {
 }
 
 // waiting returns calls whose sockets have packets, without waiting for any. Only the clock calls it; the result is
-// good until then.
+// valid until the next call.
 func (p *ports) waiting() []*call {
 	p.ready = p.ready[:0]
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])),

@@ -36,6 +36,9 @@ func (t *telling) restore(k *snapshot.Call, _ *record.Record) error {
 func (t *telling) resume() bool {
 	c := t.call
 	is, from := t.Telling, media.Sent{}
+	if is.Stage == snapshot.ToldNothing {
+		return false
+	}
 	err := error(nil)
 	switch {
 	case !t.underway():

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// answersLeast is how many answers of a target say how long it usually takes. Of the last answersKept ones the median
-// counts.
+// answersLeast is the number of answers from which a target's usual time to answer is known: the median of the last
+// answersKept.
 const (
 	answersLeast = 10
 	answersKept  = 32

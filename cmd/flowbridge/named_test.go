@@ -28,10 +28,14 @@ func newNames(now, released []string) names {
 	return n
 }
 
+// otherMeanings has words of settings that came after the release, and that its documents have with another meaning: a
+// value of srtp and rel100, the time limit of a transfer's announcement, and a fault of the stand-in platforms.
+var otherMeanings = []string{"required", "within", "early"}
+
 // isLater reports whether a name, or the end of one after a dot, came after the release. A word by itself did not if the
 // release has it with another meaning.
 func (n names) isLater(kind, end string) bool {
-	if kind == "setting" && n.released["word "+end] {
+	if kind == "setting" && (n.released["word "+end] || slices.Contains(otherMeanings, end)) {
 		return false
 	}
 	has := func(all map[string]bool) bool {

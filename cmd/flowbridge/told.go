@@ -118,7 +118,7 @@ func verifyReceipts(w io.Writer, name string, pub ed25519.PublicKey, head string
 	}
 	s, err := receipt.Verify(from, pub, head)
 	if err != nil {
-		return fmt.Errorf("%s: the receipts are not whole: %w", name, err)
+		return fmt.Errorf("%s: receipts were changed or are missing: %w", name, err)
 	}
 	if asJSON {
 		return nil

@@ -18,7 +18,8 @@ const (
 	// holdPause is how much of a pause is kept.
 	holdPause = 60 * time.Millisecond
 
-	// holdPatience is how long a side may speak on without a pause, as music does, before what it is behind is left out.
+	// holdPatience is how long a side may speak without a pause, as music does. After that its packets are dropped until
+	// the kept ones are sent.
 	holdPatience = 30 * time.Second
 )
 
@@ -52,15 +53,15 @@ type holdBack struct {
 	newest packet.Header // of the side's packets; its timestamp is that of audio
 
 	ear   voice.Detector // used if the way has none
-	quiet bool           // the packet was heard, and nothing in it,
-	loud  bool           // or something
-	said  bool           // the side has spoken,
-	spoke uint32         // last with this timestamp
+	quiet bool           // the last packet had silence
+	loud  bool           // the last packet had sound
+	said  bool           // the side has spoken
+	spoke uint32         // timestamp of the last packet with sound
 	deaf  bool           // its silence is not known
 
 	sent      bool          // audio was sent since it was switched off
-	last      packet.Header // the latest,
-	timestamp uint32        // its timestamp in the stream to the other side
+	last      packet.Header // of the last kept audio packet that was sent
+	timestamp uint32        // last's timestamp in the stream to the other side
 	at        time.Duration // when the last packet was due
 }
 
@@ -199,7 +200,7 @@ func (h *holdBack) due() time.Duration {
 	return h.at + stream.Span(uint64(after), uint32(h.way.in.Rate))
 }
 
-// yields reports whether another stage sends packets first. A sound that yields does not.
+// yields reports whether another stage is sending packets, which go first. A sound with Play.Yield does not count.
 func (h *holdBack) yields() bool {
 	w := h.way
 	s := w.speaker(h)

@@ -15,7 +15,7 @@ import (
 // keyName is the file with the seed of the node's key. It is as secret as the signalling key beside the database.
 const keyName = "key"
 
-var errKey = errors.New("it has not the key of the receipts that are there")
+var errKey = errors.New("this key did not sign the receipts in the directory")
 
 // readKey reads the node's key. The first start makes it. The caller holds the lock.
 func readKey(dir string) (ed25519.PrivateKey, error) {

@@ -98,7 +98,7 @@ func (v *verifier) segment(line []byte) (what string) {
 		return fmt.Sprintf("it was changed: %v", err)
 	}
 	if v.Key != nil && !bytes.Equal(s.Key, v.Key) {
-		return "it is of another key"
+		return "it was signed with another key"
 	}
 	if !v.began {
 		v.began, v.Key, v.Node, v.Last, v.Head = true, s.Key, s.Node, s.After, s.Prev
