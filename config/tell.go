@@ -33,8 +33,8 @@ type TellAccept struct {
 	Key string `key:"key" is:"dtmf-key" required:"the key that the caller presses to accept"`
 	// How long the caller may take after the statement's end (from 1.2).
 	Within time.Duration `key:"within" is:"accept-within" default:"8s"`
-	// What follows another key, or none (from 1.2): hangup, continue (with the agent, and without record: told), or {route: NAME},
-	// whose targets take the call.
+	// What follows another key, or none (from 1.2): hangup, continue (with the agent, and without record: told), or
+	// {route: NAME}, whose targets take the call.
 	Otherwise Unaccepted `key:"otherwise" is:"unaccepted" default:"hangup"`
 }
 
