@@ -184,13 +184,18 @@ func sumOf(before, now media.Sent) media.Sent {
 func (s *Saying) End() {
 	if s.Underway() {
 		s.holdBack(false)
+	}
+	s.end()
+}
+
+// end forgets the statement. At the call's end nothing is let through that was held back.
+func (s *Saying) end() {
+	if s.Underway() {
 		s.bridge.Media.tap(s)
 	}
 	s.bridge.Sounds.apart, s.bridge.Digits.decides[s.what.To] = nil, false
 	*s = Saying{idle: s.idle}
 }
-
-func (s *Saying) end() { s.End() }
 
 func (s *Saying) deadline() time.Time { return s.until }
 func (s *Saying) due(time.Time)       { s.over(false) }

@@ -121,7 +121,6 @@ func (t *telling) notTaken() bool {
 		return false
 	}
 	t.recordPart()
-	c.bridge.Saying.End()
 	c.bridge.Saying.Begin(bridge.Statement{To: media.SideA, Sound: tell.NotTaken, Whole: true})
 	t.reaches(snapshot.TellsNotTaken)
 	if !c.bridge.Saying.Speak() {

@@ -195,6 +195,12 @@ func (c *toldCall) acts() {
 func (c *toldCall) play() {
 	w := c.w
 	w.relay.opens = c.opens
+	if c.r.IntN(3) > 0 { // the targets' usual time to answer is known, so they are called during the statement
+		for range 10 {
+			w.admission.Peers.Load().CalleeNamed("agent").AnsweredAfter(3 * time.Second)
+			w.admission.Peers.Load().CalleeNamed("spare").AnsweredAfter(3 * time.Second)
+		}
+	}
 	c.d = w.carrier.newCall("+15075785607")
 	w.carrier.invite(c.d)
 	for range 60 {
