@@ -139,7 +139,7 @@ type Record struct {
 	Variables map[string]string `json:"variables"`
 	// Told is what the caller was told before the agent was connected. It is nil if the call's route has no tell, or if
 	// the call ended before the statement was due.
-	Told *Told `json:"told"`
+	Told *Told `json:"told,omitempty"`
 	// Left out where there was none.
 	Problems []string `json:"problems,omitempty" api:"CallProblem"`
 	// Report is the platform's later report of the call. It is nil, and null in JSON, before that.
