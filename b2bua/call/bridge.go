@@ -49,11 +49,15 @@ func (b bridgeCall) Called() *peers.Target {
 }
 
 // Policy returns the configuration of the platform that placed the call, or else of the target that the caller is,
-// was last, or will be connected to.
+// was last, or will be connected to. It is empty if there is none: no target has taken the call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
-	case c.connected == nil:
+	case c.connected == nil && b.Called() != nil:
+		return &b.Called().Dial.Policy
+	case c.connected == nil && len(c.attempts.plan.Targets) > 0:
 		return &c.attempts.plan.Targets[0].Dial.Policy
+	case c.connected == nil:
+		return &peers.Policy{}
 	case c.trunk.Platform != nil:
 		return c.trunk.Platform
 	default:

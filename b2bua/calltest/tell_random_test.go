@@ -21,6 +21,13 @@ import (
 
 var toldCalls = flag.Int("told", 200, "how many random calls TestToldWhateverHappens makes")
 
+// anyTell is tellConfig with agents that are rescued and may transfer their callers.
+var anyTell = strings.NewReplacer(
+	"tell: {sound: eu}", "tell: {sound: eu}, rescue: {}",
+	`20:32681"}`, `20:32681", transfer: local, transfer_numbers: ["^\\+1509"]}`,
+	`"^\\+1509", targets: [spare]}`, `"^\\+1509", targets: [spare]}`+"\n  - {target: agent, to: \"^\\\\+1509\", targets: [spare]}",
+).Replace(tellConfig)
+
 // toldCall is one random call of a route that tells its callers something. It judges what reaches the caller by what
 // the media was asked for, and receipts by what it says was sent.
 type toldCall struct {
@@ -125,11 +132,25 @@ func (c *toldCall) agentActs(p *peer) {
 			c.did("a target answers")
 			if c.r.IntN(5) == 0 {
 				synctest.Wait()
-				p.agentRequest(pick([]string{"BYE", "OPTIONS", "UPDATE"}, c.r.IntN(3)), m, "a", 1)
+				c.agentAsks(p, m)
 			}
-		case strings.HasPrefix(m.raw, "BYE"), strings.HasPrefix(m.raw, "CANCEL"), strings.HasPrefix(m.raw, "OPTIONS"):
+		case strings.HasPrefix(m.raw, "BYE"), strings.HasPrefix(m.raw, "CANCEL"), strings.HasPrefix(m.raw, "OPTIONS"), strings.HasPrefix(m.raw, "NOTIFY"):
 			p.reply(m, 200, "OK", "a", "")
 		}
+	}
+}
+
+// agentAsks sends a request of an agent that has just answered: it leaves, dies, or wants to transfer the caller.
+func (c *toldCall) agentAsks(p *peer, invite received) {
+	switch n := c.r.IntN(5); n {
+	case 0, 1:
+		p.agentRequest("BYE", invite, "a", 1, pick([]string{"X-Why: done", "Reason: Q.850;cause=41"}, n))
+		c.did("the agent hangs up, %d", n)
+	case 2:
+		p.agentRequest("REFER", invite, "a", 1, "Refer-To: <sip:+15095550100@198.51.100.1>", "Contact: <sip:agent@192.0.2.20:32681>")
+		c.did("the agent transfers the caller")
+	default:
+		p.agentRequest(pick([]string{"OPTIONS", "UPDATE"}, n-3), invite, "a", 1)
 	}
 }
 
@@ -153,7 +174,11 @@ func (c *toldCall) acts() {
 	c.agentActs(w.agent)
 	c.agentActs(w.agent2)
 	synctest.Wait()
-	switch n := c.r.IntN(24); n {
+	n := c.r.IntN(24)
+	if c.d.toTag == "" && (n < 2 || n == 6) { // there is no dialog yet
+		n = 24
+	}
+	switch n {
 	case 0:
 		c.did("hold")
 		w.carrier.within(c.d, "INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "Content-Type: application/sdp")
@@ -176,7 +201,8 @@ func (c *toldCall) acts() {
 			id := live.Record.ID
 			_, err := w.server.Play(w.t.Context(), id, bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone})
 			_, other := w.server.Order(w.t.Context(), id, pick([]bridge.Order{bridge.OrderHold, bridge.OrderUnhold, bridge.OrderRecord}, c.r.IntN(3)))
-			c.did("orders: %v, %v", err, other)
+			_, moved := w.server.Transfer(w.t.Context(), id, toNumber("+15095550100"))
+			c.did("orders: %v, %v, %v", err, other, moved)
 		}
 	case 6:
 		if c.r.IntN(6) == 0 {
@@ -238,9 +264,9 @@ func TestToldWhateverHappens(t *testing.T) {
 	for seed := range *toldCalls {
 		r := rand.New(rand.NewPCG(uint64(seed), 70))
 		set := settings[seed%len(settings)]
-		yaml := tellConfig
+		yaml := anyTell
 		if set != "" {
-			yaml = tellsWith(set)
+			yaml = strings.Replace(yaml, "{sound: eu}", "{sound: eu, "+set+"}", 1)
 		}
 		c := &toldCall{t: t, r: r, lets: strings.Contains(set, "required: false")}
 		c.did("seed %d, %s", seed, set)

@@ -1,0 +1,70 @@
+package calltest
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+// The caller hears a statement in early media, and the first target leaves while it waits: the last one gets the call.
+func TestLastTargetDuringAnEarlyStatement(t *testing.T) {
+	inWorldWith(t, tellsWith("early: true"), func(w *world) {
+		for range 10 { // until it is known that the agent answers after 2 s
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invitesTillRung(d)
+			d.learn(w.carrier.expect("SIP/2.0 183"))
+			time.Sleep(statement)
+			w.said(saidWhole())
+			invite := w.agent.progresses(180, "Ringing", "agent1", "")
+			time.Sleep(2 * time.Second)
+			w.agent.answer(invite, "agent1")
+			w.agent.expect("ACK")
+			w.carrier.isAnswered(d)
+			w.carrier.hangsUpOn(w.agent, d)
+			w.record()
+		}
+		d := w.carrier.newCall("+15075785607")
+		w.carrier.invitesTillRung(d)
+		d.learn(w.carrier.expect("SIP/2.0 183"))
+		time.Sleep(statement - 2*time.Second + time.Millisecond)
+		invite := w.agent.expect("INVITE")
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.agent.agentRequest("BYE", invite, "agent1", 1)
+		w.agent.expect("SIP/2.0 200")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
+		w.tells()
+		time.Sleep(2 * time.Second)
+		w.said(saidWhole())
+		w.carrier.isAnswered(d)
+		w.letsIn()
+		w.carrier.hangsUpOn(w.agent2, d)
+		if r := w.record(); len(r.Attempts) != 2 || r.Disposition != record.DispositionAnswered {
+			t.Errorf("%s %s, attempts %+v", r.Disposition, r.Cause, r.Attempts)
+		}
+	})
+}
+
+// A caller may press keys and hold the call while it hears that no target takes it.
+func TestCallerActsWhileNotTaken(t *testing.T) {
+	inWorldWith(t, tellsWith("not_taken: us"), func(w *world) {
+		d := w.isTold("+15075785607")
+		c := w.talkOf(d, received{})
+		time.Sleep(statement)
+		w.said(saidWhole())
+		w.agent.concludes(w.agent.expect("INVITE"), 503, "No", "agent1", "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy", "b", "")
+		synctest.Wait()
+		w.carrier.within(d, "INFO", "Signal=1\r\nDuration=100\r\n", "Content-Type: application/dtmf-relay")
+		w.carrier.expect("SIP/2.0 200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "200")
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101"), "200")
+		w.said(saidWhole())
+		hungUpOn(w.carrier)
+		w.wantRecord(record.DispositionFailed, cause.TargetBusy, record.EndedBySystem)
+	})
+}
