@@ -82,7 +82,7 @@ func botLies(ctx context.Context, elsewhere string) []botLie {
 		{name: "another stream", says: many(50, `{"event":"media","streamSid":"MZ00","media":{"payload":"Kg=="}}`), ignored: "streamSid of another stream"},
 		{name: "marks", says: many(3000, `{"event":"mark","mark":{"name":"m"}}`)},
 		{name: "marks behind audio", says: func(say func(websocket.MessageType, string), c *websocket.Conn) {
-			say(websocket.MessageText, audioOf(10*8000))
+			say(websocket.MessageText, audioOf(29*8000)) // no mark can leave before the caller hangs up
 			many(2000, `{"event":"mark","mark":{"name":"m"}}`)(say, c)
 		}, ignored: "a mark beyond 1500"},
 		{name: "long names", says: many(50, `{"event":"mark","mark":{"name":"`+strings.Repeat("n", 5000)+`"}}`), ignored: "name of a mark over 256 bytes"},
@@ -223,11 +223,15 @@ func (s *server) onLoopback() (n int) {
 func (s *stage) lied(c *callers, l *botLie) {
 	s.Helper()
 	b, before := s.server, len(s.server.cdrs())
-	logged := strings.Count(strings.Join(b.output(), "\n"), "ignored something of a bot")
+	ignored := func() int { return strings.Count(strings.Join(b.output(), "\n"), "ignored something of a bot") }
+	logged := ignored()
 	k := c.call()
 	c.calls = []*botCaller{k}
 	if l.cause == "" {
 		c.hear()
+		if l.ignored != "" {
+			eventually(s.T, l.name+": something is ignored", func() bool { return ignored() > logged })
+		}
 		must(s, k.d.Bye(c.ctx))
 	}
 	eventually(s.T, l.name+": the call has a record", func() bool { return len(b.cdrs()) > before })
@@ -245,10 +249,10 @@ func (s *stage) lied(c *callers, l *botLie) {
 	if r.Cause != want.cause || r.Attempts[0].SIPStatus != want.status || len(r.Attempts) != 1+min(1, l.status) {
 		s.Errorf("%s: cause %s, attempts %+v", l.name, r.Cause, r.Attempts)
 	}
-	lines := b.output()
-	if n := strings.Count(strings.Join(lines, "\n"), "ignored something of a bot") - logged; n != min(1, len(l.ignored)) {
+	if n := ignored() - logged; n != min(1, len(l.ignored)) {
 		s.Errorf("%s: %d lines of what is ignored", l.name, n)
 	}
+	lines := b.output()
 	if l.ignored != "" && !slices.ContainsFunc(lines, func(line string) bool {
 		return strings.Contains(line, `"what":"`+l.ignored+`"`)
 	}) {
