@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"flowbridge/media/audio"
 )
 
 // document returns the text of a document, from the heading that begins with the words.
@@ -154,6 +156,9 @@ func (d debian) secrets(configuration, dir string) {
 			name = filepath.Join(dir, name)
 		}
 		d.write(name, secret+"\n", 0o600)
+	}
+	for _, name := range regexp.MustCompile(`/etc/flowbridge/[a-z-]+\.wav`).FindAllString(configuration, -1) {
+		d.write(name, string(audio.WAV(make([]int16, 8000))), 0o644)
 	}
 	etc := filepath.Join(d.root, "etc/flowbridge")
 	if !d.has("etc/flowbridge/key.pem") {
