@@ -44,11 +44,13 @@ type toldCall struct {
 
 	mu       sync.Mutex
 	receipts []record.Told
-	broken   error // what the disk says
+	broken   error         // what the disk says
+	slow     time.Duration // how long it takes
 }
 
 // Write implements b2bua.Options.Receipts.
 func (c *toldCall) Write(_ string, _ time.Time, t record.Told) error {
+	time.Sleep(c.slow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.broken == nil {
@@ -106,6 +108,11 @@ func (c *toldCall) statementEnds() {
 func (c *toldCall) opens() {
 	if !c.whole && (!c.lets || !c.some) {
 		c.fail("the agent is heard before the statement's end")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken == nil && len(c.receipts) == 0 {
+		c.fail("the agent is heard before the receipt is written")
 	}
 }
 
@@ -273,6 +280,7 @@ func TestToldWhateverHappens(t *testing.T) {
 		if r.IntN(5) == 0 {
 			c.broken = fmt.Errorf("no space left on device")
 		}
+		c.slow = time.Duration(r.IntN(1500)) * time.Millisecond
 		synctest.Test(t, func(t *testing.T) {
 			c.w = newWorld(t, yaml, func(o *b2bua.Options) { o.Receipts, o.Log = c, zerolog.Nop() })
 			defer c.w.close()
