@@ -61,7 +61,10 @@ func guarded(before bool, err *error) {
 }
 
 // Encoder encodes the samples of one stream. It belongs to one goroutine at a time.
-type Encoder struct{ codec *gopus.Encoder }
+type Encoder struct {
+	codec   *gopus.Encoder
+	silence silence
+}
 
 // NewEncoder returns an encoder for a receiver with these wishes. It takes 0.2 ms and 160 KB.
 func NewEncoder(s Settings) (e *Encoder, err error) {
@@ -95,11 +98,15 @@ func NewEncoder(s Settings) (e *Encoder, err error) {
 // Encode encodes Frame samples into packet, which must have room for MaxPacket bytes, and returns the packet's size. A
 // size of 0 means that nothing is sent for this frame, because of DTX.
 func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
+	if known := e.silence.next(samples); known != nil {
+		return copy(packet, known), nil
+	}
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	n, err = e.codec.EncodeInt16(samples, packet)
 	if n <= 2 && err == nil { // a frame of DTX (RFC 7587 section 3.1.3)
 		n = 0
 	}
+	e.silence.note(packet[:n])
 	return n, err
 }
 
@@ -107,6 +114,7 @@ func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
 func (e *Encoder) Reset() (err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	e.codec.Reset()
+	e.silence = silence{}
 	return nil
 }
 
