@@ -98,10 +98,10 @@ func NewEncoder(s Settings) (e *Encoder, err error) {
 // Encode encodes Frame samples into packet, which must have room for MaxPacket bytes, and returns the packet's size. A
 // size of 0 means that nothing is sent for this frame, because of DTX.
 func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
+	defer guarded(debug.SetPanicOnFault(true), &err)
 	if known := e.silence.next(samples); known != nil {
 		return copy(packet, known), nil
 	}
-	defer guarded(debug.SetPanicOnFault(true), &err)
 	n, err = e.codec.EncodeInt16(samples, packet)
 	if n <= 2 && err == nil { // a frame of DTX (RFC 7587 section 3.1.3)
 		n = 0
