@@ -31,6 +31,8 @@ type fakeRelay struct {
 	fail     error
 	broken   bool          // sessions panic when they start or play a sound
 	opens    func()        // as fakeSession.opens, of each session
+	clocked  bool          // as fakeSession.clocked
+	missed   int64         // as fakeSession.missed
 	hold     chan struct{} // if not nil, opening the next session waits until hold is closed
 }
 
@@ -56,7 +58,9 @@ type fakeSession struct {
 	held       [2]bool       // by side: its packets are held back
 	began      [2]time.Time  // when the sound to a side began
 	opens      func()        // called when the agent's packets begin to reach the caller; may be nil
-	lost       int64         // the result of Reported; -1 means none
+	clocked    bool          // Playing tells how far the sound is by the clock, of which missed packets were not sent
+	missed     int64
+	lost       int64 // the result of Reported; -1 means none
 	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
@@ -86,7 +90,7 @@ func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 		r.mu.Lock()
 	}
 	port := uint16(10000 + 4*len(r.sessions))
-	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken, opens: r.opens}
+	s := &fakeSession{onEvent: c.OnEvent, broken: r.broken, opens: r.opens, clocked: r.clocked, missed: r.missed}
 	s.local = [2]netip.AddrPort{netip.AddrPortFrom(c.Addr[0], port), netip.AddrPortFrom(c.Addr[1], port+2)}
 	r.sessions = append(r.sessions, s)
 	return s, nil
@@ -104,7 +108,7 @@ func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge
 	s := &fakeSession{
 		onEvent: c.OnEvent, local: old.local, peers: old.peers, confirmed: old.confirmed, crypto: old.crypto, events: old.events,
 		payloads: old.payloads, transcodes: old.transcodes, masks: old.masks, stats: old.stats, held: old.held, lost: old.lost,
-		opens: old.opens,
+		opens: old.opens, clocked: old.clocked, missed: old.missed,
 	}
 	s.started.Store(old.started.Load())
 	old.closed.Store(true)
@@ -192,7 +196,14 @@ func (s *fakeSession) StopPlay(to media.Side) {
 func (s *fakeSession) Playing(to media.Side) (id uint64, _ media.Sent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.plays[to].ID, s.sent[to]
+	p, at := s.plays[to], time.Since(s.began[to]).Truncate(20*time.Millisecond)
+	if !s.clocked || p.Sound == nil || s.began[to].IsZero() || p.From+at > p.Sound.Duration() {
+		return p.ID, s.sent[to]
+	}
+	return p.ID, media.Sent{
+		At: p.From + at, Packets: int64(at/(20*time.Millisecond)) - s.missed, Missed: s.missed,
+		First: s.began[to], Last: s.began[to].Add(at),
+	}
 }
 
 func (s *fakeSession) HoldBack(from media.Side, on bool) {

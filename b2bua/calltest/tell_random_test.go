@@ -31,16 +31,21 @@ var anyTell = strings.NewReplacer(
 // toldCall is one random call of a route that tells its callers something. It judges what reaches the caller by what
 // the media was asked for, and receipts by what it says was sent.
 type toldCall struct {
-	w     *world
-	t     *testing.T
-	r     *rand.Rand
-	d     *dialogue
-	log   []string
-	whole bool // the statement was sent whole at least once
-	some  bool // some statement has come to its end
-	lets  bool // the configuration lets in who was not told whole, or has not accepted
-	most  int64
-	ended bool
+	w         *world
+	t         *testing.T
+	r         *rand.Rand
+	d         *dialogue
+	log       []string
+	asks      bool // the configuration hangs up on who has not pressed 1
+	whole     bool // the statement was sent whole at least once
+	some      bool // some statement has come to its end
+	lets      bool // the configuration lets in who was not told whole, or has not accepted
+	most      int64
+	ones      int       // how often the caller has pressed 1
+	described string    // by the caller's last re-INVITE
+	moved     time.Time // when the caller held the call, or moved, for the last time
+	grown     time.Time // when the process was replaced for the last time
+	ended     bool
 
 	mu       sync.Mutex
 	receipts []record.Told
@@ -89,14 +94,20 @@ func (c *toldCall) statementEnds() {
 	if p.Sound == nil || p.Sound.Duration() != statement || !p.Whole || began.IsZero() || time.Since(began) < statement-p.From {
 		return
 	}
+	if p.From > 0 && c.moved.After(c.grown) && !began.Before(c.moved) {
+		c.fail("the statement does not begin again after a move: it goes on at %v", p.From)
+	}
 	sent := saidWhole()
 	sent.Packets = int64((statement - p.From) / (20 * time.Millisecond))
 	if c.r.IntN(6) == 0 {
 		sent.Missed, sent.Packets = 3, sent.Packets-3
-	} else {
-		c.whole = true
 	}
-	c.most, c.some = max(c.most, int64(statement/(20*time.Millisecond))-sent.Missed), true
+	missed := sent.Missed
+	if p.From > 0 {
+		missed += s.missed
+	}
+	c.whole = c.whole || missed == 0
+	c.most, c.some = max(c.most, int64(statement/(20*time.Millisecond))-missed), true
 	c.did("the statement ends, %d missed", sent.Missed)
 	s.mu.Lock()
 	s.sent[media.SideA], s.began[media.SideA] = sent, time.Time{}
@@ -108,6 +119,9 @@ func (c *toldCall) statementEnds() {
 func (c *toldCall) opens() {
 	if !c.whole && (!c.lets || !c.some) {
 		c.fail("the agent is heard before the statement's end")
+	}
+	if c.asks && c.ones == 0 {
+		c.fail("the agent is heard by a caller who has not accepted")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,8 +175,8 @@ func (c *toldCall) agentAsks(p *peer, invite received) {
 	}
 }
 
-// acts makes one random step.
-func (c *toldCall) acts() {
+// callerReplies lets the caller answer what it has got.
+func (c *toldCall) callerReplies() {
 	w := c.w
 	for _, m := range w.carrier.rest() {
 		switch {
@@ -178,6 +192,20 @@ func (c *toldCall) acts() {
 			w.carrier.reply(m, 200, "OK", "", "")
 		}
 	}
+}
+
+// describes sends a re-INVITE.
+func (c *toldCall) describes(session string) {
+	if session != c.described {
+		c.described, c.moved = session, time.Now()
+	}
+	c.w.carrier.within(c.d, "INVITE", session, "Content-Type: application/sdp")
+}
+
+// acts makes one random step.
+func (c *toldCall) acts() {
+	w := c.w
+	c.callerReplies()
 	c.agentActs(w.agent)
 	c.agentActs(w.agent2)
 	synctest.Wait()
@@ -188,20 +216,26 @@ func (c *toldCall) acts() {
 	switch n {
 	case 0:
 		c.did("hold")
-		w.carrier.within(c.d, "INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"), "Content-Type: application/sdp")
+		c.describes(siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=sendonly"))
 	case 1:
 		c.did("resume, moved")
-		w.carrier.within(c.d, "INVITE", siptest.SessionAt("192.0.2.10", 20010, "0 101"), "Content-Type: application/sdp")
+		c.describes(siptest.SessionAt("192.0.2.10", 20010, "0 101"))
 	case 2:
 		if c.session() == nil {
 			break
 		}
 		c.did("keys")
-		w.presses(pick([]byte{'1', '2'}, c.r.IntN(2)))
+		key := pick([]byte{'1', '2'}, c.r.IntN(2))
+		if key == '1' {
+			c.ones++
+		}
+		w.presses(key)
 	case 3:
 		c.did("kill")
+		c.grown = time.Now()
 		w.restart()
 	case 4:
+		c.grown = time.Now()
 		c.did("upgrade: %v", w.upgrade())
 	case 5:
 		for _, live := range w.server.Live(w.t.Context()) {
@@ -227,7 +261,10 @@ func (c *toldCall) acts() {
 // play makes the call.
 func (c *toldCall) play() {
 	w := c.w
-	w.relay.opens = c.opens
+	w.relay.opens, w.relay.clocked = c.opens, true
+	if c.r.IntN(6) == 0 {
+		w.relay.missed = 2
+	}
 	if c.r.IntN(3) > 0 { // the targets' usual time to answer is known, so they are called during the statement
 		for range 10 {
 			w.admission.Peers.Load().CalleeNamed("agent").AnsweredAfter(3 * time.Second)
@@ -240,6 +277,15 @@ func (c *toldCall) play() {
 		if c.acts(); c.ended {
 			break
 		}
+	}
+	for range 40 { // a caller that holds the call is told within two minutes, or not at all
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		c.statementEnds()
+		c.callerReplies()
+	}
+	if w.server.Calls() > 0 && !c.some {
+		c.fail("the statement does not end")
 	}
 	w.server.HangupAll()
 	w.drain(3 * time.Minute)
@@ -275,7 +321,7 @@ func TestToldWhateverHappens(t *testing.T) {
 		if set != "" {
 			yaml = strings.Replace(yaml, "{sound: eu}", "{sound: eu, "+set+"}", 1)
 		}
-		c := &toldCall{t: t, r: r, lets: strings.Contains(set, "required: false")}
+		c := &toldCall{t: t, r: r, lets: strings.Contains(set, "required: false"), asks: strings.HasSuffix(set, "within: 3s}")}
 		c.did("seed %d, %s", seed, set)
 		if r.IntN(5) == 0 {
 			c.broken = fmt.Errorf("no space left on device")
