@@ -161,4 +161,4 @@ func (t *telling) disposition(why cause.Cause) string {
 }
 
 // saysEarly is the phase in which a caller hears the statement in early media, before a target is called.
-func (c *Call) saysEarly() phase { return c.setUp("telling", (*Call).saysEarly) }
+func (c *Call) saysEarly() phase { return c.setUp("dialing", (*Call).saysEarly) }

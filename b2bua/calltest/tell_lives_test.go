@@ -20,6 +20,9 @@ func TestEarlyStatement(t *testing.T) {
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		w.tells()
 		time.Sleep(statement)
+		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Phase != "dialing" {
+			t.Errorf("%+v", live)
+		}
 		if early := w.agent.rest(); len(early) > 0 {
 			t.Fatalf("the agent is called before the statement's end: %v", early)
 		}

@@ -20,6 +20,9 @@ type party struct {
 	takes func(c *partyCall) // plays an incoming call
 	codec string             // what its descriptions offer: PCMU, PCMA or opus
 
+	// hears gets each RTP packet that a call gets at an address of its own; nil if only their number counts.
+	hears func(c *partyCall, at netip.AddrPort, pkt []byte)
+
 	mu    sync.Mutex
 	calls map[string]*partyCall // by Call-ID
 }
@@ -30,6 +33,11 @@ type partyCall struct {
 	id     string
 	invite message // the first INVITE, received or sent
 	answer message // the final answer to it, of either side
+	early  message // the last provisional answer with a description, if the party placed the call
+	silent bool    // sends no ACK to an answer of 2xx
+
+	elder  *partyCall // an earlier call with the same Call-ID; nil if there is none
+	tag    string     // of the party, if there is an elder
 	rtp    *net.UDPConn
 	seq    int
 	packet uint16 // the next RTP packet
@@ -117,11 +125,18 @@ func (c *partyCall) listen(conn *net.UDPConn) {
 		c.mu.Lock()
 		c.heard++
 		c.mu.Unlock()
+		if c.by.hears != nil {
+			c.by.hears(c, local(conn), buf[:n])
+		}
 	}
 }
 
 // gets handles a message of a call that is known.
 func (c *partyCall) gets(m message, from netip.AddrPort) {
+	if c.elder != nil && !strings.Contains(m.header("From")+m.header("To"), c.tag) {
+		c.elder.gets(m, from)
+		return
+	}
 	switch method, _, _ := strings.Cut(m.raw, " "); method {
 	case "ACK":
 		c.closes(c.acked)
@@ -138,13 +153,20 @@ func (c *partyCall) gets(m message, from netip.AddrPort) {
 	case "SIP/2.0":
 		status := strings.Fields(m.raw)[1]
 		if status[0] == '1' {
+			c.mu.Lock()
+			if m.body() != "" {
+				c.early = m
+			}
+			c.mu.Unlock()
 			return
 		}
 		if strings.HasSuffix(m.header("CSeq"), " INVITE") {
 			if c.answer.raw == "" || status[0] == '2' && m.header("CSeq") == c.invite.header("CSeq") {
 				c.answer = m
 			}
-			c.acks(m, status)
+			if !c.silent || status[0] != '2' {
+				c.acks(m, status)
+			}
 		}
 		c.status <- status
 	}
@@ -194,9 +216,14 @@ func (c *partyCall) answers(status, body string) {
 	c.mu.Lock()
 	c.answer = message{raw: reply(c.invite, status, body)}
 	c.mu.Unlock()
+	c.replies(c.answer.raw)
+}
+
+// replies sends an answer to the INVITE.
+func (c *partyCall) replies(text string) {
 	via := c.invite.header("Via")
 	at, _, _ := strings.Cut(strings.Fields(via)[1], ";")
-	c.by.send(netip.MustParseAddrPort(at), c.answer.raw)
+	c.by.send(netip.MustParseAddrPort(at), text)
 }
 
 // user is the called number.

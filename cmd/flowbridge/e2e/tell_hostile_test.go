@@ -1,0 +1,581 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"flowbridge/media/audio"
+	"flowbridge/store/record"
+)
+
+// attack is a way to get a caller to an agent untold.
+type attack struct {
+	name   string
+	route  string             // begins the called number; by default that of the statement after our 200
+	late   bool               // the INVITE has no offer
+	deaf   bool               // the caller sends no ACK
+	caller func(h *untold)    // what the caller does once it has its answer, or 183 in early media; nil: it waits
+	agent  func(c *partyCall) // how the agent takes the call; nil: it answers at once, and speaks
+	ends   bool               // the call ends without an agent
+	redial bool               // caller cancels the call at once and places another, which continues
+}
+
+// The routes of the test: the statement after our 200, in early media, and with a key.
+const (
+	tellsRoute, earlyRoute, acceptRoute = "+1507000", "+1508000", "+1509000"
+	warmUp                              = 900 // numbers from here have an agent that needs 3 s to answer
+)
+
+// untold is a caller who tries to hear an agent before the statement, or to be heard by it.
+type untold struct {
+	*partyCall
+	all   *untoldCalls
+	is    attack
+	index uint32
+
+	lock      sync.Mutex
+	from      *net.UDPConn   // sends the caller's words
+	to        netip.AddrPort // where they are sent; invalid: nowhere yet
+	words     []time.Time    // when each had been sent
+	began     time.Time      // before the statement could last begin
+	heard     map[netip.AddrPort]*hearing
+	overheard map[uint32]bool // words that the agent has heard
+}
+
+// hearing is what an address has heard.
+type hearing struct {
+	before []byte // until the agent
+	agent  int    // packets
+}
+
+// untoldCalls are the calls of the test.
+type untoldCalls struct {
+	*stage
+	carrier *party
+	mu      sync.Mutex
+	byCall  map[*partyCall]*untold
+	byIndex []*untold
+}
+
+// What the packets of both begin with. No statement has it.
+const (
+	agentSays  = "agent: "
+	callerSays = "caller:"
+)
+
+// utterance is the payload of a packet that says who sends it, and has a number.
+func utterance(who string, numbers ...uint32) []byte {
+	payload := bytes.Repeat([]byte{0x10, 0x90}, frame/2)
+	copy(payload, who)
+	for i, n := range numbers {
+		binary.BigEndian.PutUint32(payload[len(who)+4*i:], n)
+	}
+	return payload
+}
+
+// call places a call. after is an earlier call, whose Call-ID it takes, or nil.
+func (all *untoldCalls) call(is attack, number int, after *untold) *untold {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	h := &untold{
+		all: all, is: is, index: uint32(len(all.byIndex)),
+		heard: map[netip.AddrPort]*hearing{}, overheard: map[uint32]bool{},
+	}
+	p := all.carrier
+	tag := fmt.Sprintf("untold%03d", h.index)
+	id := tag
+	if after != nil {
+		id = after.id
+	}
+	p.mu.Lock()
+	c := p.newCall(id)
+	if after != nil {
+		c.elder, c.tag, c.seq = after.partyCall, tag, 2
+	}
+	me := local(p.conn)
+	uri := fmt.Sprintf("sip:%s%03d@%v", is.route, number, all.server.sip)
+	c.invite = message{raw: fmt.Sprintf("INVITE %s SIP/2.0\r\nFrom: <sip:%s@%v>;tag=%s\r\nTo: <%s>\r\n"+
+		"CSeq: %d INVITE\r\n\r\n", uri, caller, me.Addr(), tag, uri, c.seq)}
+	c.silent = is.deaf || is.late
+	p.mu.Unlock()
+	h.partyCall, h.from = c, c.rtp
+	all.byCall[c] = h
+	all.byIndex = append(all.byIndex, h)
+	body := c.sdp()
+	if is.late {
+		body = ""
+	}
+	h.began = time.Now()
+	p.send(all.server.sip, c.request("INVITE", uri, c.seq, body, "INVITE"))
+	return h
+}
+
+// answered waits for the answer to the caller's last request.
+func (h *untold) answered() string {
+	select {
+	case status := <-h.status:
+		return status
+	case <-time.After(patience):
+		h.all.Errorf("%s: a request has no answer", h.is.name)
+		return ""
+	}
+}
+
+// talks sends the caller's words for as long as the call lives, to whatever address it knows.
+func (h *untold) talks() {
+	for i := 0; ; i++ {
+		h.says(h.socket())
+		if h.pauses(i) {
+			return
+		}
+	}
+}
+
+func (h *untold) socket() *net.UDPConn {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	return h.from
+}
+
+// says sends the next word.
+func (h *untold) says(from *net.UDPConn) {
+	h.lock.Lock()
+	n, to := uint32(len(h.words)), h.to
+	h.words = append(h.words, time.Time{})
+	h.lock.Unlock()
+	if !to.IsValid() {
+		return
+	}
+	pkt := append(rtpPacket(0, n == 0, uint16(n), n*frame, 0x77000000|h.index), utterance(callerSays, h.index, n)...)
+	_, _ = from.WriteToUDPAddrPort(pkt, to)
+	h.lock.Lock()
+	h.words[n] = time.Now()
+	h.lock.Unlock()
+}
+
+// meets learns where the other side hears the caller.
+func (h *untold) meets(m message) {
+	at, err := m.rtp()
+	must(h.all, err)
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	h.to = at
+}
+
+// describes sends a request with another description. again says that the statement begins again.
+func (h *untold) describes(method, sdp string, again bool) {
+	if again {
+		h.lock.Lock()
+		h.began = time.Now()
+		h.lock.Unlock()
+	}
+	h.asks(method, sdp)
+	h.answered()
+}
+
+// moved lets the caller hear and speak at another address, and describes it.
+func (h *untold) moved(method string) {
+	conn := h.by.newSocket(local(h.by.conn).Addr())
+	go h.listen(conn)
+	h.lock.Lock()
+	h.from, h.rtp = conn, conn
+	h.lock.Unlock()
+	h.describes(method, h.anew(), true)
+}
+
+// awaits waits until an address of the caller has heard as many packets.
+func (h *untold) awaits(packets int) {
+	eventually(h.all.T, h.is.name+": the statement is heard", func() bool {
+		_, n := h.counts()
+		return n >= packets
+	})
+}
+
+// hears judges a packet that comes to the caller.
+func (all *untoldCalls) hears(c *partyCall, at netip.AddrPort, pkt []byte) {
+	all.mu.Lock()
+	h := all.byCall[c]
+	all.mu.Unlock()
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	is := h.heard[at]
+	if is == nil {
+		is = &hearing{}
+		h.heard[at] = is
+	}
+	switch {
+	case !bytes.HasPrefix(pkt[12:], []byte(agentSays)):
+		if is.agent == 0 {
+			is.before = append(is.before, pkt[12:]...)
+		}
+		return
+	case is.agent == 0:
+		statement, _ := audio.Tone("eu")
+		if !bytes.Contains(is.before, statement.In(audio.ULaw)) {
+			all.Errorf("%s: an agent is heard after %d packets, untold", h.is.name, len(is.before)/frame)
+		}
+	}
+	is.agent++
+}
+
+// overhears judges a packet that comes to an agent. What a caller has sent more than a second before its statement
+// could end is not for an agent.
+func (all *untoldCalls) overhears(_ *partyCall, _ netip.AddrPort, pkt []byte) {
+	word, is := bytes.CutPrefix(pkt[12:], []byte(callerSays))
+	if !is {
+		return
+	}
+	all.mu.Lock()
+	h := all.byIndex[binary.BigEndian.Uint32(word)]
+	all.mu.Unlock()
+	n := binary.BigEndian.Uint32(word[4:])
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	h.overheard[n] = true
+}
+
+// judge ends the judgement of a call.
+func (h *untold) judge() {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	for n := range h.overheard {
+		if at := h.words[n]; !at.IsZero() && at.Before(h.began.Add(4*time.Second)) {
+			h.all.Errorf("%s: the agent hears word %d, which was said %v after the begin", h.is.name, n, at.Sub(h.began))
+		}
+	}
+}
+
+// connected reports whether the caller hears the agent, and the agent the caller.
+func (h *untold) connected() bool {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	is := h.heard[local(h.from)]
+	return is != nil && is.agent > 0 && len(h.overheard) > 0
+}
+
+func (h *untold) over() bool {
+	select {
+	case <-h.partyCall.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// orders posts an order of the API for the caller's call, and returns the status.
+func (h *untold) orders(path, body string) int {
+	for _, live := range h.all.server.calls() {
+		if live.SIPCallID != h.id {
+			continue
+		}
+		res, err := client.Post(h.all.server.admin+"/api/calls/"+live.ID+"/"+path, "application/json", strings.NewReader(body))
+		must(h.all, err)
+		must(h.all, res.Body.Close())
+		return res.StatusCode
+	}
+	h.all.Errorf("%s: the call is not live", h.is.name)
+	return 0
+}
+
+// agentSpeaks lets an agent speak from a socket until the call is over.
+func agentSpeaks(c *partyCall, from *net.UDPConn) {
+	_, _, to := c.peer()
+	for i := 0; ; i++ {
+		pkt := append(rtpPacket(0, i == 0, uint16(i), uint32(i*frame), 0xa9), utterance(agentSays, uint32(i))...)
+		_, _ = from.WriteToUDPAddrPort(pkt, to)
+		if c.pauses(i) {
+			return
+		}
+	}
+}
+
+// answersAndSpeaks is how an agent takes a call.
+func answersAndSpeaks(c *partyCall) {
+	c.answers("200 OK", c.sdp())
+	agentSpeaks(c, c.rtp)
+}
+
+// asksAtOnce returns an agent that sends requests once it has got its ACK, and speaks.
+func asksAtOnce(requests func(c *partyCall)) func(c *partyCall) {
+	return func(c *partyCall) {
+		c.answers("200 OK", c.sdp())
+		go func() {
+			select {
+			case <-c.acked:
+				requests(c)
+			case <-c.over:
+			}
+		}()
+		agentSpeaks(c, c.rtp)
+	}
+}
+
+// provisional sends a provisional answer of an agent.
+func (c *partyCall) provisional(status, body string) {
+	c.replies(reply(c.invite, status, body))
+}
+
+// refers sends a REFER to a number.
+func (c *partyCall) refers(number string) {
+	uri, at, _ := c.peer()
+	c.seq++
+	text := c.request("REFER", uri, c.seq, "", "REFER")
+	to := fmt.Sprintf("Refer-To: <sip:%s@%v>\r\nContent-Length", number, c.by.server.sip)
+	c.by.send(at, strings.Replace(text, "Content-Length", to, 1))
+}
+
+// presses sends keys in INFO requests.
+func (h *untold) presses(keys string) {
+	uri, at, _ := h.peer()
+	for _, key := range keys {
+		h.seq++
+		body := fmt.Sprintf("Signal=%c\r\nDuration=100\r\n", key)
+		text, _, _ := strings.Cut(h.request("INFO", uri, h.seq, "", "INFO"), "Content-Length")
+		text += fmt.Sprintf("Content-Type: application/dtmf-relay\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		h.by.send(at, text)
+		h.answered()
+	}
+}
+
+// progress returns the last provisional answer with a description.
+func (h *untold) progress() message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.early
+}
+
+// anew returns the caller's description in its next version.
+func (h *untold) anew() string {
+	h.seq++
+	return h.sdp()
+}
+
+// held returns the caller's description with another direction.
+func (h *untold) held(direction string) string { return h.anew() + "a=" + direction + "\r\n" }
+
+// attacks are the ways that are tried.
+var attacks = []attack{
+	{name: "none"},
+	{name: "none, in early media", route: earlyRoute},
+	{name: "an offer in the ACK", late: true},
+	{name: "no ACK", deaf: true, ends: true, caller: func(h *untold) {
+		for range 4 { // the copies of our 200, for longer than the statement
+			h.answered()
+		}
+		h.hangUp()
+	}},
+	{name: "re-INVITE at once, with another address", caller: func(h *untold) { h.moved("INVITE") }},
+	{name: "UPDATE at once, with another address", caller: func(h *untold) { h.moved("UPDATE") }},
+	{name: "re-INVITEs without an end of the statement", caller: func(h *untold) {
+		for range 3 {
+			h.moved("INVITE")
+			h.awaits(20)
+		}
+	}},
+	{name: "hold by sendonly", caller: func(h *untold) {
+		h.awaits(50)
+		h.describes("INVITE", h.held("sendonly"), false)
+		h.describes("INVITE", h.held("sendrecv"), true)
+	}},
+	{name: "hold by inactive, resumed by UPDATE", caller: func(h *untold) {
+		h.awaits(50)
+		h.describes("INVITE", h.held("inactive"), false)
+		h.describes("UPDATE", h.held("sendrecv"), true)
+	}},
+	{name: "hold by 0.0.0.0", caller: func(h *untold) {
+		h.awaits(50)
+		nowhere := netip.AddrPortFrom(netip.IPv4Unspecified(), local(h.rtp).Port())
+		h.describes("INVITE", h.sdpAt(nowhere), false)
+		h.describes("INVITE", h.anew(), true)
+	}},
+	{name: "keys in INFO", caller: func(h *untold) { h.presses("1#*0123") }},
+	{name: "the key in INFO, where one is asked for", route: acceptRoute, caller: func(h *untold) { h.presses("1") }},
+	{name: "another key, where one is asked for", route: acceptRoute, ends: true, caller: func(h *untold) { h.presses("2") }},
+	{name: "no key, where one is asked for", route: acceptRoute, ends: true},
+	{name: "REFER of the caller", caller: func(h *untold) { h.refers("+15070001") }},
+	{name: "CANCEL and another call", redial: true},
+	{name: "CANCEL and another call, in early media", route: earlyRoute, redial: true},
+	{name: "CANCEL and the same Call-ID", redial: true},
+	{name: "CANCEL and the same Call-ID, in early media", route: earlyRoute, redial: true},
+	{name: "BYE and another call", redial: true},
+	{name: "a flood of RTP", caller: func(h *untold) {
+		other := h.by.newSocket(local(h.by.conn).Addr())
+		for range 1000 {
+			h.says(other)
+			h.says(h.socket())
+		}
+	}},
+	{name: "orders", caller: func(h *untold) {
+		for _, o := range [][2]string{
+			{"play", `{"side":"a","sound":"none"}`}, {"play", `{"side":"b","sound":"none"}`},
+			{"play", `{"side":"a","sound":"us"}`}, {"resume", ""}, {"hold", ""}, {"resume", ""}, {"recording/start", ""},
+			{"transfer", `{"to":"+15070001"}`},
+		} {
+			if status := h.orders(o[0], o[1]); status < 400 && o[0] != "resume" {
+				h.all.Errorf("the order %s gets %d during the statement", o, status)
+			}
+		}
+	}},
+	{name: "early media of the agent", agent: func(c *partyCall) {
+		c.provisional("183 Session Progress", c.sdp())
+		time.AfterFunc(time.Second, func() { c.answers("200 OK", c.sdp()) })
+		agentSpeaks(c, c.rtp)
+	}},
+	{name: "early media of the agent, in early media", route: earlyRoute, agent: func(c *partyCall) {
+		c.provisional("183 Session Progress", c.sdp())
+		time.AfterFunc(time.Second, func() { c.answers("200 OK", c.sdp()) })
+		agentSpeaks(c, c.rtp)
+	}},
+	{name: "RTP of the agent before its answer", agent: func(c *partyCall) {
+		time.AfterFunc(time.Second, func() { c.answers("200 OK", c.sdp()) })
+		agentSpeaks(c, c.rtp)
+	}},
+	{name: "RTP of the agent from another port", agent: func(c *partyCall) {
+		c.answers("200 OK", c.sdp())
+		go agentSpeaks(c, c.by.newSocket(local(c.by.conn).Addr()))
+		agentSpeaks(c, c.rtp)
+	}},
+	{name: "a 200 of the agent without SDP", ends: true, agent: func(c *partyCall) {
+		c.answers("200 OK", "")
+		agentSpeaks(c, c.rtp)
+	}},
+	{name: "REFER of the agent at once", agent: asksAtOnce(func(c *partyCall) { c.refers("+15070001") })},
+	{name: "re-INVITE of the agent at once", agent: asksAtOnce(func(c *partyCall) { c.asks("INVITE", c.sdp()) })},
+	{name: "UPDATE of the agent at once", agent: asksAtOnce(func(c *partyCall) { c.asks("UPDATE", c.sdp()) })},
+}
+
+// run makes the call of an attack, and judges it.
+func (all *untoldCalls) run(is attack, number int) {
+	is.route = cmp.Or(is.route, tellsRoute)
+	h := all.call(is, number, nil)
+	if is.redial {
+		defer h.leaves()
+		h = h.redials(number)
+	}
+	go h.talks()
+	if is.route != earlyRoute {
+		status := h.answered()
+		if status != "200" {
+			all.Errorf("%s: the call is answered by %s", is.name, status)
+			return
+		}
+		h.meets(h.answer)
+	} else {
+		eventually(all.T, is.name+": 183", func() bool { return h.progress().raw != "" })
+		h.meets(h.progress())
+	}
+	if is.late {
+		uri, at, _ := h.peer()
+		h.by.send(at, h.request("ACK", uri, 1, h.sdp(), "ACK"))
+	}
+	if is.caller != nil {
+		is.caller(h)
+	}
+	if is.ends {
+		eventually(all.T, is.name+": the call ends", h.over)
+	} else if !within(time.Minute, func() bool { return h.connected() || h.over() }) || h.over() {
+		all.Errorf("%s: the caller does not get the agent; over %t", is.name, h.over())
+	}
+	if !h.over() {
+		h.hangUp()
+	}
+	h.judge()
+}
+
+// leaves ends a call whose CANCEL came too late.
+func (h *untold) leaves() {
+	if strings.HasPrefix(h.answer.raw, "SIP/2.0 200") && !h.over() {
+		h.hangUp()
+	}
+}
+
+// redials ends a call that was just placed, and places another at once.
+func (h *untold) redials(number int) *untold {
+	uri := strings.Fields(h.invite.raw)[1]
+	var after *untold
+	if strings.Contains(h.is.name, "the same Call-ID") {
+		after = h
+	}
+	if strings.HasPrefix(h.is.name, "BYE") {
+		h.answered()
+		h.hangUp()
+	} else {
+		h.by.send(h.all.server.sip, h.request("CANCEL", uri, 1, "", "INVITE"))
+	}
+	return h.all.call(h.is, number, after)
+}
+
+// TestUntoldCallers: whatever a caller, an agent or an operator does, no caller hears a packet of an agent before the
+// whole statement in one piece, and no agent hears what a caller said before.
+func TestUntoldCallers(t *testing.T) {
+	s := newQuietStage(t)
+	s.agent = s.freePort(s.platform)
+	all := &untoldCalls{stage: s, byCall: map[*partyCall]*untold{}}
+	agent := s.party(s.agent, "PCMU", func(c *partyCall) {
+		user := c.user()
+		number, err := strconv.Atoi(user[len(user)-3:])
+		switch {
+		case err != nil:
+			t.Errorf("a call to %s", user)
+		case number >= warmUp:
+			time.Sleep(3 * time.Second)
+			answersAndSpeaks(c)
+		case attacks[number].agent != nil:
+			attacks[number].agent(c)
+		default:
+			answersAndSpeaks(c)
+		}
+	})
+	agent.hears = all.overhears
+	s.server = startServer(t, s.TempDir(), fmt.Sprintf(`
+sip: {listen: ["udp://%[1]v:0"], max_delay: 1m}
+media: {listen: ["%[1]v"], timeout: 10m}
+trunks:
+  - {name: carrier, sources: ["%[2]v"], uri: "sip:{{.To.Number}}@%[3]v", first_response_timeout: 1m}
+targets:
+  - name: agent
+    kind: sip
+    uri: "sip:{{.To.Number}}@%[3]v"
+    first_response_timeout: 1m
+    transfer_numbers: ["^\\+1507"]
+routes:
+  - {trunk: carrier, to: "^\\+1507", targets: [agent], tell: {sound: eu}, record: told}
+  - {trunk: carrier, to: "^\\+1508", targets: [agent], tell: {sound: eu, early: true}}
+  - {trunk: carrier, to: "^\\+1509", targets: [agent], tell: {sound: eu, accept: {key: "1", within: 1s}}}
+recording: {path: recordings}
+store: {path: calls.db}
+admin: {listen: "127.0.0.1:0"}
+log: {level: debug}
+`, s.b2bua, s.carrier, s.agent))
+	all.carrier = s.party(s.freePort(s.carrier), "PCMU", func(c *partyCall) {
+		t.Errorf("the carrier is called: %s", c.invite.raw)
+	})
+	all.carrier.hears = all.hears
+
+	var calls sync.WaitGroup
+	for i := range 10 { // after which it is known when the agent has to be called
+		calls.Go(func() { all.run(attack{name: "an agent that takes 3 s"}, warmUp+i) })
+	}
+	calls.Wait()
+	for i, is := range attacks {
+		calls.Go(func() { all.run(is, i) })
+	}
+	calls.Wait()
+	eventually(t, "the calls are over", func() bool { return len(s.server.calls()) == 0 })
+	for _, r := range s.server.cdrs() {
+		if r.Disposition == record.DispositionAnswered && (r.Told == nil || !r.Told.Whole) {
+			t.Errorf("%s got an agent, told %+v", r.To, r.Told)
+		}
+	}
+}
