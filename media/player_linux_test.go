@@ -381,3 +381,24 @@ func TestPlayAllocatesNothing(t *testing.T) {
 		t.Error("nothing was sent")
 	}
 }
+
+// A whole sound that repeats keeps the sides apart until it is stopped: it goes on at another address of its side.
+func TestWholeLoopAfterAMove(t *testing.T) {
+	l := newLine(t)
+	l.play(Play{Sound: counted(t, 2), Loop: true, Whole: true})
+	l.runs(30 * ms)
+	moved := *l.r.party[SideB].named
+	moved.RTP, moved.RTCP = moved.RTCP, moved.RTP
+	must(t, l.r.setPeer(SideB, moved, l.w.now))
+	if errno := send(l.from, sourcePacket(t, 0xa, 1), &l.into[0]); errno != 0 {
+		t.Fatal(errno)
+	}
+	l.serve()
+	if n := l.ep.count.dropped().Replaced.Load(); n != 1 || l.w.alarm == never {
+		t.Errorf("the side hears what it must not: %d packets replaced, alarm %v", n, l.w.alarm)
+	}
+	l.stopPlay()
+	if !l.r.stages.Plain(SideA, l.w.now) {
+		t.Error("it goes on")
+	}
+}

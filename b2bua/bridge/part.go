@@ -87,7 +87,7 @@ type Undone struct{}
 type (
 	describing struct{}                   // the media is about to follow a new description
 	described  struct{}                   // the media follows the new description
-	cut        struct{ side media.Side }  // the media of this side was stopped, and our sound with it
+	cut        struct{ side media.Side }  // the media of this side was stopped, with our sound unless that goes on
 	replaced   struct{ *snapshot.Bridge } // another process takes over the media, with this state
 )
 

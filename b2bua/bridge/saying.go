@@ -228,7 +228,7 @@ func (s *Saying) wanted(side media.Side) *voice {
 	case side == s.what.To && s.speaks && !s.spoken && (!s.what.Whole || s.hears()):
 		return &voice{
 			name: s.what.Sound, sound: s.sound, loop: s.what.Accept != "" && !s.what.Whole, from: s.from.At,
-			whole: s.what.Whole, over: s.played,
+			whole: true, over: s.played,
 		}
 	}
 	return ss.silence()

@@ -31,7 +31,7 @@ type voice struct {
 
 	over   func(media.EventPlayed) // called when the sound ends; may be nil
 	from   time.Duration           // where in the sound to begin
-	whole  bool                    // no frame of it is left out
+	whole  bool                    // no frame of it is left out, and it goes on at another address of the side
 	since  time.Time               // when it began to play
 	played media.Play              // the sound as the relay got it
 	id     uint64                  // id of played
@@ -92,7 +92,11 @@ func (ss *Sounds) begin() { ss.update() }
 func (ss *Sounds) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case cut:
-		ss.voices[e.side] = nil
+		if v := ss.voices[e.side]; v != nil && v.loop && v.whole { // it goes on until it is replaced or stopped
+			v.played = media.Play{}
+		} else {
+			ss.voices[e.side] = nil
+		}
 	case Answered, described, Turned:
 		ss.update()
 	case media.EventPlayed:
@@ -233,12 +237,12 @@ func (ss *Sounds) music() *voice {
 		name = b.Call.Route().Ringback
 	}
 	sound, _ := ss.named(name) // silent if the route's sound is no longer configured
-	return &voice{name: name, sound: sound, loop: true}
+	return &voice{name: name, sound: sound, loop: true, whole: true}
 }
 
-// silence returns the silent sound that keeps a side from hearing the other side.
+// silence returns the silent sound that keeps a side from hearing the other side, also where ICE moves it.
 func (ss *Sounds) silence() *voice {
-	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
+	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true, whole: true}
 }
 
 // canHear returns an error if a side has no G.711, because then it can't hear our sounds.

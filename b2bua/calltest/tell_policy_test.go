@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/media"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
@@ -67,4 +68,48 @@ func TestCallerActsWhileNotTaken(t *testing.T) {
 		hungUpOn(w.carrier)
 		w.wantRecord(record.DispositionFailed, cause.TargetBusy, record.EndedBySystem)
 	})
+}
+
+// An agent that waits hears silence, which goes on where ICE moves the agent, and ends for the agent that gets the
+// caller: also if the first agent left before the statement's end.
+func TestSilenceOfAnAgentThatWaits(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		inWorldWith(t, tellConfig, func(w *world) {
+			for range 10 {
+				w.admission.Peers.Load().CalleeNamed("agent").AnsweredAfter(3 * time.Second)
+			}
+			d := w.isTold("+15075785607")
+			time.Sleep(statement - 3*time.Second + time.Millisecond)
+			invite := w.agent.expect("INVITE")
+			w.agent.answer(invite, "agent1")
+			w.agent.expect("ACK")
+			synctest.Wait()
+			s, agent := w.session(), w.agent
+			s.mu.Lock()
+			p, plays := s.plays[media.SideB], !s.began[media.SideB].IsZero()
+			if !plays || p.Sound == nil || !p.Loop || !p.Whole || p.Mix || p.Yield {
+				t.Errorf("the agent hears %+v", p)
+			}
+			s.mu.Unlock()
+			if leaves {
+				w.agent.agentRequest("BYE", invite, "agent1", 1)
+				w.agent.expect("SIP/2.0 200")
+				invite = w.agent2.progresses(180, "Ringing", "b", "")
+			}
+			time.Sleep(3 * time.Second)
+			w.said(saidWhole())
+			if leaves {
+				agent = w.agent2
+				agent.concludes(invite, 200, "OK", "b", sdpAt("192.0.2.21", 41000))
+			}
+			w.letsIn()
+			s.mu.Lock()
+			if !s.began[media.SideB].IsZero() {
+				t.Errorf("the agent that has the caller hears %+v", s.plays[media.SideB])
+			}
+			s.mu.Unlock()
+			w.carrier.hangsUpOn(agent, d)
+			w.record()
+		})
+	}
 }
