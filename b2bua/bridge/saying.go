@@ -114,8 +114,11 @@ func (s *Saying) LetGo() {
 	}
 }
 
-// Resume continues where an old process has stopped in the sound.
-func (s *Saying) Resume(at media.Sent) { s.from = at }
+// Resume continues where an old process has stopped in the sound, with the key that was pressed by then; 0 if none.
+func (s *Saying) Resume(at media.Sent, key byte) { s.from, s.key = at, key }
+
+// Pressed returns the key that the party has pressed during the whole sound; 0 if none.
+func (s *Saying) Pressed() byte { return s.key }
 
 // Speak says the sound, because the party can now be heard. It returns false if the party can't hear the sound.
 func (s *Saying) Speak() bool {

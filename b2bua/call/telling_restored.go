@@ -21,6 +21,7 @@ func (t *telling) save(k *snapshot.Sheet) {
 		now := t.call.bridge.Saying.Progress()
 		said.At, said.Packets, said.Missed, said.First = now.At, now.Packets, now.Missed, leg.InstantOf(now.First)
 		said.Talked = t.told.TalkedOver || t.call.bridge.Saying.TalkedOver()
+		said.Key = t.call.bridge.Saying.Pressed()
 	}
 	k.Customer.Telling = &said
 }
@@ -66,7 +67,7 @@ func (t *telling) resume() bool {
 	}
 	t.describe(is.Talked)
 	t.begins()
-	c.bridge.Saying.Resume(from)
+	c.bridge.Saying.Resume(from, is.Key)
 	t.speak()
 	return true
 }

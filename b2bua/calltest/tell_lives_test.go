@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
@@ -19,10 +20,10 @@ func TestEarlyStatement(t *testing.T) {
 		w.carrier.invitesTillRung(d)
 		d.learn(w.carrier.expect("SIP/2.0 183"))
 		w.tells()
-		time.Sleep(statement)
 		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Phase != "dialing" {
 			t.Errorf("%+v", live)
 		}
+		time.Sleep(statement)
 		if early := w.agent.rest(); len(early) > 0 {
 			t.Fatalf("the agent is called before the statement's end: %v", early)
 		}
@@ -202,6 +203,41 @@ func TestRouteNoLongerTells(t *testing.T) {
 			w.agent.expect("ACK")
 			w.letsIn()
 			w.carrier.hangsUpOn(w.agent, d)
+		})
+	}
+}
+
+// A key that the caller has pressed during the sound counts after an upgrade in the middle of it.
+func TestKeyBeforeAnUpgrade(t *testing.T) {
+	for key, accepts := range map[byte]bool{'1': true, '2': false} {
+		runIn(t, string(key), tellsWith(`accept: {key: "1", within: 6s}`), func(w *world) {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement / 2)
+			half := media.Sent{At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now()}
+			w.presses(key)
+			s := w.session()
+			s.mu.Lock()
+			s.sent[media.SideA] = half
+			s.mu.Unlock()
+			w.upgraded()
+			w.tells()
+			time.Sleep(statement / 2)
+			rest := saidWhole()
+			rest.Packets = 125
+			w.said(rest)
+			if !accepts {
+				hungUpOn(w.carrier)
+				if r := w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem); r.Told.Key != "2" {
+					t.Errorf("told %+v", r.Told)
+				}
+				return
+			}
+			w.agent.answer(w.agent.expect("INVITE"), "agent1")
+			w.agent.expect("ACK")
+			w.carrier.hangsUpOn(w.agent, d)
+			if r := w.record(); r.Told == nil || r.Told.Key != "1" || !r.Told.Whole {
+				t.Errorf("told %+v", r.Told)
+			}
 		})
 	}
 }

@@ -127,8 +127,9 @@ type Telling struct {
 	At       time.Duration `cbor:"5,keyasint,omitempty"` // how far the sound has come
 	Packets  int64         `cbor:"6,keyasint,omitempty"`
 	Missed   int64         `cbor:"7,keyasint,omitempty"`
-	First    leg.Instant   `cbor:"8,keyasint,omitempty"` // when its first packet was sent
-	Talked   bool          `cbor:"9,keyasint,omitempty"` // the caller has spoken meanwhile
+	First    leg.Instant   `cbor:"8,keyasint,omitempty"`  // when its first packet was sent
+	Talked   bool          `cbor:"9,keyasint,omitempty"`  // the caller has spoken meanwhile
+	Key      byte          `cbor:"10,keyasint,omitempty"` // the key that was pressed during the sound; 0 if none
 }
 
 // ToldStage is how far a caller's statement has come.
