@@ -60,6 +60,8 @@ func (rs *Recordings) on(e Event) (handled bool) {
 		if rs.told = true; rs.bridge.Call.Moment().Answered {
 			rs.startIfWanted(config.WantedTold)
 		}
+	case Rerouted:
+		rs.follow()
 	case describing:
 		if rs.current != nil {
 			for side, payloads := range rs.bridge.payloads() {
@@ -150,6 +152,21 @@ func (rs *Recordings) startIfWanted(such config.Wanted) {
 	}
 	if err := rs.start(false); err != nil {
 		b.Log.Warn().Err(err).Msg("not recorded")
+	}
+}
+
+// follow records the call as its new route wants it from now on, whatever the route before has started.
+func (rs *Recordings) follow() {
+	b := rs.bridge
+	wanted := b.Call.Route().Record
+	if wanted == config.WantedOff {
+		b.Ladder.Unrecorded()
+	}
+	switch {
+	case wanted != config.WantedAlways:
+		rs.stop()
+	case rs.current == nil || rs.current.Failed():
+		rs.startIfWanted(wanted)
 	}
 }
 

@@ -69,6 +69,9 @@ type Said struct {
 // Told means that the caller has heard its statement whole, and has accepted where it is asked.
 type Told struct{}
 
+// Rerouted means that another route takes the call, because the caller does not accept.
+type Rerouted struct{}
+
 // Check returns an error if this announcement is not possible. It returns nil for an Announce without a sound.
 func (s *Saying) Check(what Announce) error {
 	switch _, ok := s.bridge.Sounds.named(what.Sound); {

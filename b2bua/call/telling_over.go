@@ -30,6 +30,7 @@ func (t *telling) reroute(name string) {
 	if i := slices.IndexFunc(c.peers.Routes, func(r config.Route) bool { return r.Name == name }); i >= 0 {
 		c.vacateKept()
 		c.takeRoute(i)
+		c.bridge.Tell(bridge.Rerouted{})
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.attempts.follow(&outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn})

@@ -1,10 +1,12 @@
 package calltest
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
@@ -68,6 +70,39 @@ func TestCallerActsWhileNotTaken(t *testing.T) {
 		hungUpOn(w.carrier)
 		w.wantRecord(record.DispositionFailed, cause.TargetBusy, record.EndedBySystem)
 	})
+}
+
+// The route that takes a caller who does not accept decides about the recording from then on.
+func TestRecordingOfTheRouteAfterwards(t *testing.T) {
+	for before, all := range map[string]map[string]string{ // wanted of the second route -> state
+		"always": {
+			"always": bridge.RecordingOn, "off": bridge.RecordingOff, "on_demand": bridge.RecordingOff,
+		},
+		"told": {"always": bridge.RecordingOn, "off": bridge.RecordingOff},
+		"off":  {"always": bridge.RecordingOn},
+	} {
+		for after, state := range all {
+			yaml := tellsWith(`accept: {key: "1", within: 6s, otherwise: {route: people}}`)
+			yaml = strings.Replace(yaml, "}}}}", "}}}, record: "+before+"}", 1)
+			yaml = strings.Replace(yaml, `"^\\+1509", targets: [spare]}`, `"^\\+1509", targets: [spare], record: `+after+"}", 1)
+			t.Run(before+", then "+after, func(t *testing.T) {
+				inRecordedWorld(t, "recording: {path: unused}\n"+yaml, func(w *recorded) {
+					d := w.isTold("+15075785607")
+					time.Sleep(statement)
+					w.said(saidWhole())
+					w.presses('2')
+					w.agent2.answer(w.agent2.expect("INVITE"), "b")
+					w.agent2.expect("ACK")
+					synctest.Wait()
+					if is := w.server.Live(w.t.Context())[0].Recording; is != state {
+						t.Errorf("recording %s; want %s", is, state)
+					}
+					w.carrier.hangsUpOn(w.agent2, d)
+					w.record()
+				})
+			})
+		}
+	}
 }
 
 // An agent that waits hears silence, which goes on where ICE moves the agent, and ends for the agent that gets the
