@@ -351,7 +351,7 @@ func TestTold(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "flowbridge.db"))
 	for id, want := range map[string]*record.Told{
 		"none":  nil,
-		"whole": {Sound: "ai-en", SHA256: "ab", Language: "en", FromMS: 20, ToMS: 3020, Whole: true, Key: "1", Packets: 150, Lost: new(int64(2))},
+		"whole": {Sound: "ai-en", SHA256: "ab", Language: "en", FromMS: 20, ToMS: 3020, Whole: true, Key: "1", Accepted: new(true), Packets: 150, Lost: new(int64(2))},
 		"cut":   {Sound: "ai-en", FromMS: -400, ToMS: 100, TalkedOver: true, Packets: 25},
 	} {
 		r := sample(id)

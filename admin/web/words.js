@@ -62,7 +62,7 @@ function place(cause, attempts = []) {
 // process: that is not nothing.
 export function verdict(c) {
   if (testIsOver(c) && !c.problems?.length) return tested(c);
-  if (c.problems?.includes('not-told')) return `${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} Besides:`} the caller was not told the whole statement of its route.`;
+  if (c.problems?.includes('not-told')) return `${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} Besides:`} the caller ${c.told?.whole ? 'did not accept the' : 'was not told the whole'} statement of its route.`;
   const wrong = (c.problems ?? []).filter((p) => !['one-way', 'silent', 'no-answer'].includes(p)).map((p) => words(p).replaceAll('-', ' '));
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (c.media?.silences) return `${isNormal(c.cause) ? 'Its end is as usual, but ' : `${place(c.cause, c.attempts)} Besides: `}${silences(c)}.${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}`;

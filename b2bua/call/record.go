@@ -72,6 +72,13 @@ func (r *recorded) answeredBy(who string, confidence float64) (again bool) {
 	return again
 }
 
+// agentAnswered records that an agent has answered, if it is the first one.
+func (r *recorded) agentAnswered() {
+	if r.AgentAnsweredAt.IsZero() {
+		r.AgentAnsweredAt = record.TimeOf(time.Now())
+	}
+}
+
 // told records what the caller was told.
 func (r *recorded) told(t record.Told) { r.Told = &t }
 

@@ -272,6 +272,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		return c.nextAttempt()
 	}
 	c.attempts.current.answers()
+	c.telling.agentAnswers()
 	if a := c.attempts.current; c.telling.holds() || a.crypto.Awaits() {
 		a.answer = &f
 		return (*Call).dialing

@@ -59,6 +59,13 @@ func (t *telling) underway() bool {
 	return t.Stage != snapshot.ToldNothing && t.Stage < snapshot.ToldAll
 }
 
+// agentAnswers records that an agent of a caller that is told has answered.
+func (t *telling) agentAnswers() {
+	if t.Stage != snapshot.ToldNothing {
+		t.call.record.agentAnswered()
+	}
+}
+
 // holds reports whether a target that has just answered has to wait. What it says from now on is kept.
 func (t *telling) holds() bool {
 	if t.underway() {
@@ -299,8 +306,11 @@ func (t *telling) said(e bridge.Said) phase {
 		return nil
 	}
 	t.Stage, t.told.Key = snapshot.ToldUnwritten, e.Key
-	c.record.told(t.told)
 	accepts := t.tells().Accept
+	if accepts != nil {
+		t.told.Accepted = new(t.told.Whole && e.Accepted)
+	}
+	c.record.told(t.told)
 	switch {
 	case !t.told.Whole && t.tells().Required:
 		return t.fails(cause.NotTold)

@@ -64,7 +64,7 @@ func TestCallerAccepts(t *testing.T) {
 			if agent == nil {
 				hungUpOn(w.carrier)
 				r := w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem)
-				if r.Told == nil || r.Told.Key != tt.key || !r.Told.Whole {
+				if r.Told == nil || r.Told.Key != tt.key || !r.Told.Whole || r.Told.Accepted == nil || *r.Told.Accepted {
 					t.Errorf("told %+v", r.Told)
 				}
 				return
@@ -73,7 +73,7 @@ func TestCallerAccepts(t *testing.T) {
 			agent.answer(agent.expect("INVITE"), "agent1")
 			agent.expect("ACK")
 			w.carrier.hangsUpOn(agent, d)
-			if r := w.record(); r.Told == nil || r.Told.Key != tt.key || r.Target != tt.at {
+			if r := w.record(); r.Told == nil || r.Told.Key != tt.key || r.Target != tt.at || r.Told.Counts() != (tt.key == "1") {
 				t.Errorf("told %+v, target %s", r.Told, r.Target)
 			}
 		})

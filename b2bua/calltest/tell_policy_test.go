@@ -148,3 +148,39 @@ func TestSilenceOfAnAgentThatWaits(t *testing.T) {
 		})
 	}
 }
+
+// The record of a told call says when its first agent answered, also if the caller gets another one.
+func TestAgentAnsweredAt(t *testing.T) {
+	for name, yaml := range map[string]string{"answered": tellConfig, "early": tellsWith("early: true")} {
+		runIn(t, name, yaml, func(w *world) {
+			for range 10 {
+				w.admission.Peers.Load().CalleeNamed("agent").AnsweredAfter(3 * time.Second)
+			}
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invitesTillRung(d)
+			if name == "early" {
+				d.learn(w.carrier.expect("SIP/2.0 183"))
+			} else {
+				w.carrier.isAnswered(d)
+			}
+			time.Sleep(statement - 3*time.Second + time.Millisecond)
+			invite := w.agent.expect("INVITE")
+			want := record.TimeOf(time.Now())
+			w.agent.answer(invite, "agent1")
+			w.agent.expect("ACK")
+			w.agent.agentRequest("BYE", invite, "agent1", 1)
+			w.agent.expect("SIP/2.0 200")
+			invite = w.agent2.progresses(180, "Ringing", "b", "")
+			time.Sleep(3 * time.Second)
+			w.said(saidWhole())
+			w.agent2.concludes(invite, 200, "OK", "b", sdpAt("192.0.2.21", 41000))
+			if name == "early" {
+				w.carrier.isAnswered(d)
+			}
+			w.carrier.hangsUpOn(w.agent2, d)
+			if r := w.record(); !r.AgentAnsweredAt.Equal(want.Time) {
+				t.Errorf("the agent answered at %v; want %v", r.AgentAnsweredAt, want)
+			}
+		})
+	}
+}

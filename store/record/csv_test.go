@@ -79,7 +79,7 @@ func TestCSV(t *testing.T) {
 func TestCSVHeader(t *testing.T) {
 	const want = "id,node,trunk,route,target,direction,from,to,lead,sip_call_id,target_sip_call_id,synthflow_call_id," +
 		"external_id,trace_id,restored,queued_ms,verstat,attest,orig_id,started_at,ringing_at,prepared_at," +
-		"dialed_at,answered_at,ended_at,setup_ms,duration_ms,disposition,sip_status,q850,cause,ended_by,codec," +
+		"dialed_at,answered_at,ended_at,setup_ms,duration_ms,disposition,sip_status,q850,cause,ended_by,codec,agent_answered_at," +
 		"a_rx,a_tx,a_lost,a_jitter_ms,a_rtt_ms,a_mos,b_rx,b_tx,b_lost,b_jitter_ms,b_rtt_ms,b_mos,talk," +
 		"first_agent_ms,turns,turn_p50_ms,turn_p95_ms,barge_ins_ignored,agent_dead_air_ms,mos,one_way,gap_ms," +
 		"problems,attempts,recordings,variables,report,told"

@@ -9,7 +9,7 @@ type Live struct {
 
 	TargetSIPCallID, SynthflowCallID, ExternalID string
 
-	StartedAt, RingingAt, PreparedAt, DialedAt, AnsweredAt Time
+	StartedAt, RingingAt, PreparedAt, DialedAt, AnsweredAt, AgentAnsweredAt Time
 
 	SetupMS  int64
 	Queued   time.Duration // time spent waiting for a place at a target, without a current wait
@@ -44,7 +44,7 @@ func (l *Live) Record() Record {
 		ExternalID: l.ExternalID, StartedAt: l.StartedAt, RingingAt: l.RingingAt, PreparedAt: l.PreparedAt,
 		DialedAt: l.DialedAt, AnsweredAt: l.AnsweredAt, SetupMS: l.SetupMS, QueuedMS: l.Waited().Milliseconds(),
 		Waiting: !l.Waits.IsZero(), Placed: l.Placed, Restored: l.Restored, Attempts: attempts, Variables: l.Variables,
-		Verstat: l.Verstat, Attest: l.Attest, OrigID: l.OrigID, Told: l.Told,
+		Verstat: l.Verstat, Attest: l.Attest, OrigID: l.OrigID, Told: l.Told, AgentAnsweredAt: l.AgentAnsweredAt,
 	}
 }
 
@@ -55,6 +55,6 @@ func LiveOf(r *Record) Live {
 		ExternalID: r.ExternalID, StartedAt: r.StartedAt, RingingAt: r.RingingAt, PreparedAt: r.PreparedAt,
 		DialedAt: r.DialedAt, AnsweredAt: r.AnsweredAt, SetupMS: r.SetupMS, Attempts: r.Attempts, Restored: r.Restored,
 		Queued: time.Duration(r.QueuedMS) * time.Millisecond, Variables: r.Variables,
-		Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID, Told: r.Told,
+		Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID, Told: r.Told, AgentAnsweredAt: r.AgentAnsweredAt,
 	}
 }

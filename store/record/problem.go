@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// ProblemNotTold is the problem of an answered call whose caller was not told the whole statement of its route.
+// ProblemNotTold is the problem of an answered call whose caller was not told the whole statement of its route, or has
+// not accepted where a key is asked for.
 const ProblemNotTold = "not-told"
 
 // Problems returns the words for problems that a call may have. Only ProblemsOf defines their meaning: the page, the
@@ -24,7 +25,7 @@ func ProblemsOf(r *Record) (words []string) {
 		r.Talk != nil && r.Talk.EchoMS > 0,
 		!r.EndedAt.IsZero() && r.AnsweredAt.IsZero(),
 		slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == ReasonRescue }),
-		!r.AnsweredAt.IsZero() && r.Told != nil && !r.Told.Whole,
+		!r.AnsweredAt.IsZero() && r.Told != nil && !r.Told.Counts(),
 	}
 	for i, word := range Problems() {
 		if is[i] {

@@ -26,6 +26,8 @@ func TestProblems(t *testing.T) {
 		"rescue":           {AnsweredAt: ended, Attempts: []Attempt{{}, {Reason: ReasonRescue}}},
 		"not-told":         {AnsweredAt: ended, Told: &Told{Packets: 80}},
 		"  ":               {AnsweredAt: ended, Told: &Told{Packets: 160, Whole: true}},
+		"not-told ":        {AnsweredAt: ended, Told: &Told{Packets: 160, Whole: true, Key: "2", Accepted: new(false)}},
+		"   ":              {AnsweredAt: ended, Told: &Told{Packets: 160, Whole: true, Key: "1", Accepted: new(true)}},
 		"no-answer ":       {EndedAt: ended, Told: &Told{}},
 		"one-way loss":     {AnsweredAt: ended, Media: Media{OneWay: "a", B: MediaSide{Rx: 1, Lost: 1}}},
 		" ":                {Talk: &Talk{Confidence: "noisy", LongestDeadAirMS: new(int64(9000))}}, // live, and the figures may be wrong

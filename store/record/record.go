@@ -137,6 +137,9 @@ type Record struct {
 	// Variables are set by orders, and by the request that placed the call. The keys are the variables' names. It is nil
 	// if there are none.
 	Variables map[string]string `json:"variables"`
+	// When the first agent answered, if the caller was told something: answered_at is then our own answer, or the
+	// customer's. Left out where there was none.
+	AgentAnsweredAt Time `json:"agent_answered_at,omitzero"`
 	// Told is what the caller was told before the agent was connected. It is nil if the call's route has no tell, or if
 	// the call ended before the statement was due.
 	Told *Told `json:"told,omitempty"`

@@ -18,8 +18,14 @@ type Told struct {
 	TalkedOver bool `json:"talked_over"`
 	// Key is the key that the caller pressed to answer the statement. It is empty if none was asked for or pressed.
 	Key string `json:"key"`
+	// Accepted says whether that key is the one that accepts, after the whole statement. It is nil if none was asked
+	// for, or if the statement was not said to its end.
+	Accepted *bool `json:"accepted,omitempty"`
 	// Packets is the number of packets of the statement that were sent.
 	Packets int64 `json:"packets"`
 	// Lost is how many of the packets sent meanwhile the caller's RTCP reports as lost. It is nil without such reports.
 	Lost *int64 `json:"lost"`
 }
+
+// Counts reports whether the caller was told: the whole statement was sent, and accepted where a key was asked for.
+func (t *Told) Counts() bool { return t.Whole && (t.Accepted == nil || *t.Accepted) }

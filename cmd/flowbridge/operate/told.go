@@ -25,5 +25,8 @@ func ToldLine(t *record.Told) string {
 	if t.Key != "" {
 		parts = append(parts, "key "+cli.Shown(t.Key))
 	}
+	if t.Accepted != nil {
+		parts = append(parts, map[bool]string{true: "accepted", false: "not accepted"}[*t.Accepted])
+	}
 	return strings.Join(parts, "; ")
 }
