@@ -59,7 +59,7 @@ type call struct {
 	done   chan struct{}
 
 	told   []int           // the frames of the statement that came
-	begin  int64           // when the first one came; before it, Flowbridge sends silence of its own
+	begin  int64           // when its first one came; before it, Flowbridge sends silence of its own
 	end    int64           // when the last one came
 	others []int64         // when other packets came
 	words  []int           // the agent's words that came
@@ -219,7 +219,7 @@ func (c *call) hears(p []byte, came int64) {
 		return
 	}
 	if frame := toldIn(p); frame >= 0 {
-		if len(c.told) == 0 {
+		if frame == 0 {
 			c.begin = came
 		}
 		c.told, c.end = append(c.told, frame), came

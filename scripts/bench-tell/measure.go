@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
@@ -27,7 +28,8 @@ type result struct {
 	Stays   share  `json:"stays_ms"` // the delay of the agent's words after its first pause
 	Early   int    `json:"early"`    // other packets that came within the statement
 	Heard   int    `json:"heard"`    // agents that heard the caller before its end, or never
-	Parts   int    `json:"parts"`    // statements that did not come whole
+	Again   int    `json:"again"`    // statements that were said again, because they had not been sent whole
+	Parts   int    `json:"parts"`    // statements that did not come whole, even so
 	Cut     int    `json:"cut"`      // agents whose words did not all come in order
 }
 
@@ -46,8 +48,8 @@ func shareOf(all []time.Duration) share {
 
 // measure places the calls, and prints the table.
 func (b *bench) measure(out io.Writer, calls int) (all []result, err error) {
-	fmt.Fprintf(out, "%-30s %6s  %24s  %24s  %6s %6s %6s %6s\n", "", "", "wait ms: p50, p95, most",
-		"that stays: p50, p95, most", "early", "heard", "parts", "cut")
+	fmt.Fprintf(out, "%-30s %6s  %24s  %24s  %6s %6s %6s %6s %6s\n", "", "", "wait ms: p50, p95, most",
+		"that stays: p50, p95, most", "early", "heard", "again", "parts", "cut")
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, phase := range []struct {
 		name, prefix string
@@ -68,8 +70,9 @@ func (b *bench) measure(out io.Writer, calls int) (all []result, err error) {
 			if r.Answers = "answers in " + phase.name; len(all)%2 == 0 {
 				r.Answers = "first, " + r.Answers
 			}
-			fmt.Fprintf(out, "%-30s %6d  %7.0f %7.0f %8.0f  %7.1f %7.1f %8.1f  %6d %6d %6d %6d\n", r.Answers, r.Calls,
-				r.Wait.P50, r.Wait.P95, r.Wait.Most, r.Stays.P50, r.Stays.P95, r.Stays.Most, r.Early, r.Heard, r.Parts, r.Cut)
+			fmt.Fprintf(out, "%-30s %6d  %7.0f %7.0f %8.0f  %7.1f %7.1f %8.1f  %6d %6d %6d %6d %6d\n", r.Answers, r.Calls,
+				r.Wait.P50, r.Wait.P95, r.Wait.Most, r.Stays.P50, r.Stays.P95, r.Stays.Most,
+				r.Early, r.Heard, r.Again, r.Parts, r.Cut)
 			all = append(all, r)
 		}
 	}
@@ -116,8 +119,16 @@ func (r *result) note(c *call) (wait time.Duration, stay []time.Duration) {
 	if c.heard < c.end {
 		r.Heard++
 	}
-	if !consecutive(c.told, func(i int) bool { return i < told }) {
+	last := c.told[max(0, len(c.told)-told):]
+	if !consecutive(last, func(i int) bool { return i < told }) {
 		r.Parts++
+	} else if len(c.told) > told {
+		r.Again++
+	}
+	for i := 1; i < len(c.told); i++ {
+		if c.told[i] != c.told[i-1]+1 {
+			fmt.Fprintf(os.Stderr, "call %d: frame %d of the statement follows on %d\n", c.number, c.told[i], c.told[i-1])
+		}
 	}
 	if !consecutive(c.words, isLoud) {
 		r.Cut++
