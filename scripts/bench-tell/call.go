@@ -87,7 +87,7 @@ func newBench(in *namespace.Network) (b *bench, err error) {
 			return nil, err
 		}
 	}
-	b.agent.Arrive = b.answer
+	b.carrier.Saw, b.agent.Arrive = b.saw, b.answer
 	go b.carrier.Run()
 	go b.agent.Run()
 	go b.media()
@@ -122,6 +122,18 @@ func (b *bench) answer(_ *sip.Dialog, s *sip.Server) {
 	})
 }
 
+// saw sees the caller answered before the ACK is sent, because the statement begins with the ACK.
+func (b *bench) saw(d *sip.Dialog, sent bool, m sip.Message) {
+	c, ours := d.Of.(*call)
+	if at := sip.Media(m.Body()); ours && !sent && m.Status() == 200 && at.IsValid() {
+		b.Lock()
+		defer b.Unlock()
+		if c.begun[0] == 0 {
+			c.begins(0, at, b.from[0])
+		}
+	}
+}
+
 // begins begins a side's RTP.
 func (c *call) begins(side int, to netip.AddrPort, from map[netip.AddrPort]*call) {
 	c.to[side], c.begun[side], from[to] = to, batch.Clock(unix.CLOCK_REALTIME), c
@@ -138,12 +150,8 @@ func (b *bench) place(prefix string, after time.Duration) (*call, error) {
 	answers, late := make(chan sip.Message, 1), time.After(patience)
 	b.carrier.Lock()
 	d := b.carrier.Dial("+15075550100", to)
+	d.Of = c
 	d.Ask("INVITE", sip.WithBody(sip.Description(b.ports[0].At)), func(m sip.Message) {
-		if at := sip.Media(m.Body()); at.IsValid() {
-			b.Lock()
-			c.begins(0, at, b.from[0])
-			b.Unlock()
-		}
 		answers <- sip.Message(strings.Clone(string(m)))
 	})
 	b.carrier.Unlock()

@@ -122,6 +122,8 @@ func (r *result) note(c *call) (wait time.Duration, stay []time.Duration) {
 	last := c.told[max(0, len(c.told)-told):]
 	if !consecutive(last, func(i int) bool { return i < told }) {
 		r.Parts++
+		fmt.Fprintf(os.Stderr, "call %d: %d frames of the statement came, from %d to %d\n",
+			c.number, len(c.told), slices.Min(append(last, told)), slices.Max(append(last, 0)))
 	} else if len(c.told) > told {
 		r.Again++
 	}
