@@ -89,9 +89,9 @@ var layout = map[string]string{
 	"telemetry/live": "store/record",
 
 	"admin":           "internal/docs internal/httpd store/record telemetry/live",
-	"gateway":         "gateway/end internal/local media/audio",
-	"gateway/browser": "gateway/end",
-	"gateway/end":     "",
+	"gateway":         "gateway/dialog internal/local media/audio",
+	"gateway/browser": "gateway/dialog",
+	"gateway/dialog":  "",
 	"platform/hooks":  "internal/httpd",
 	"platform/openai": "internal/httpd internal/rest",
 	"b2bua/prepare":   "config config/template internal/rest",
@@ -133,7 +133,7 @@ var layout = map[string]string{
 
 // knowsSIP lists the packages that may import the SIP library: those of the B2BUA, and those that play the other
 // end of its calls in tests. The latter deliberately use none of the B2BUA's packages.
-const knowsSIP = "b2bua b2bua/bridge b2bua/call b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message gateway gateway/browser gateway/end sim sim/siptest"
+const knowsSIP = "b2bua b2bua/bridge b2bua/call b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message gateway gateway/browser gateway/dialog sim sim/siptest"
 
 // TestImports checks that each package keeps to the layout.
 func TestImports(t *testing.T) {

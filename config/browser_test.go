@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestBrowserTrunk: it asks for this process's proof, its media is SRTP by DTLS, and its routes ring by themselves unless
-// they say otherwise.
+// TestBrowserTrunk: it asks for this process's proof, its media is SRTP by DTLS, and its routes ring by themselves
+// unless they say otherwise.
 func TestBrowserTrunk(t *testing.T) {
 	cfg, err := Parse("x.yaml", []byte(`
 trunks: [{name: talk, browser: true}, {name: carrier, sources: [192.0.2.1]}]
@@ -20,7 +20,8 @@ routes:
 		t.Fatal(err)
 	}
 	b := cfg.BrowserTrunk()
-	if b == nil || b.Name != "talk" || !slices.Equal(b.Certificates, []string{BrowserProof()}) || b.Media.SRTP != SRTPRequired || b.Media.Keying != KeyingDTLS {
+	if b == nil || b.Name != "talk" || !slices.Equal(b.Certificates, []string{BrowserProof()}) ||
+		b.Media.SRTP != SRTPRequired || b.Media.Keying != KeyingDTLS {
 		t.Errorf("the trunk is %+v", b)
 	}
 	for i, want := range []string{RingingSessionProgress, RingingOnTarget, RingingImmediate} {

@@ -208,7 +208,7 @@ func (d *doubts) variables() {
 	d.all = slices.CompactFunc(d.all, func(a, b Error) bool { return a.Path == b.Path && a.Problem == b.Problem })
 }
 
-// bots warns of bots that are to end calls over HTTP where nothing listens.
+// bots warns of bots that are to end calls over HTTP if hooks.listen is missing.
 func (d *doubts) bots() {
 	for i := range d.cfg.Targets {
 		if t := d.cfg.Targets[i].Twilio; t != nil && t.Signs && !d.cfg.Hooks.Listen.IsValid() {

@@ -38,7 +38,8 @@ func (r *Recording) check(s section) {
 // parseRecipient parses a public key of age.
 func parseRecipient(t string) (age.Recipient, complaint) {
 	if strings.HasPrefix(strings.ToUpper(t), "AGE-SECRET-KEY-") {
-		c := refuse("is a secret key", "write its public key, which age-keygen -y prints, and keep the secret one away from this server")
+		c := refuse("is a secret key",
+			"write its public key, which age-keygen -y prints, and keep the secret one away from this server")
 		c.hide = true
 		return nil, c
 	}

@@ -59,7 +59,7 @@ type Route struct {
 	Rescue *callRescue `key:"rescue"`
 	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
-	// What the caller is told, whole, before an agent is connected (from 1.2). Without it nothing.
+	// The statement that the caller hears, whole, before an agent is connected (from 1.2).
 	Tell *Tell `key:"tell"`
 	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
 	Moved   string

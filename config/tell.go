@@ -43,7 +43,7 @@ type Unaccepted struct {
 	// The name of the route whose targets take the call (from 1.2).
 	Route string `key:"route" required:"the name of a route"`
 
-	Continues bool // the call goes on with the agent
+	Continues bool // the call continues with the agent
 
 	at value // of Route
 }
@@ -86,7 +86,7 @@ func (t *Tell) check(s section) {
 func (r *Route) checkTell(s section) {
 	switch t := r.Tell; {
 	case t == nil && r.Record == WantedTold:
-		s.fields["record"].fail("is told, and the route tells nothing", "add tell, or write always")
+		s.fields["record"].fail("is told, and the route has no tell", "add tell, or write always")
 	case t == nil:
 	case s.filled("target"):
 		s.fields["tell"].fail("stands beside target: the agent has placed these calls itself", "remove it")

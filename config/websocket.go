@@ -120,7 +120,7 @@ func (t *Target) socket(s section) {
 	}
 }
 
-// reachesGateway reports a bot that can't be called, because nothing in sip.listen reaches the gateway on 127.0.0.1.
+// reachesGateway reports a bot that can't be called, because no address of sip.listen reaches the gateway on 127.0.0.1.
 func (v value) reachesGateway() {
 	reaches := func(sip *SIP) bool {
 		return len(sip.Listen) == 0 || slices.ContainsFunc(sip.Listen, func(l Listener) bool {
@@ -192,7 +192,8 @@ func isNear(host string) bool {
 func (s section) parameters(use templateUse) (all []bodyMember) {
 	for _, e := range s.entriesOf("parameters") {
 		if e.key == "resumed" {
-			e.l.fail(e.line, e.path, "is a parameter that Flowbridge itself adds to a call that goes on", "give it another name")
+			e.l.fail(e.line, e.path, "is a parameter that Flowbridge itself adds to a call that continues after a restart",
+				"give it another name")
 			continue
 		}
 		if t, _, ok := e.template(use); ok {

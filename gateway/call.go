@@ -23,7 +23,7 @@ const (
 	// messageRate is how many messages of up to sizeUnit bytes are read from a bot in a second. Longer ones count more.
 	messageRate = 1000
 	sizeUnit    = 4096
-	// quietAfter is how long nothing may come from the caller before silence is sent to the bot.
+	// quietAfter is how long the caller may send no packet before the bot gets silence.
 	quietAfter = 3 * frameTime
 	// farewell is how long the last message to a bot may take.
 	farewell = time.Second
@@ -40,13 +40,13 @@ const (
 // writes it. The gateway's clock reads and sends RTP.
 type call struct {
 	// constant
-	dialog  dialog
+	dialog  liveDialog
 	gateway *Gateway
 	access  *Access
 	log     zerolog.Logger
 	ws      *websocket.Conn
 	wanted  chan struct{} // holds one value if out is to be written
-	done    chan struct{} // closed once nothing more is put into out
+	done    chan struct{} // closed once out gets no more messages
 	written chan struct{} // closed once the writer has ended
 	acked   chan struct{}
 	begun   time.Time
@@ -64,7 +64,7 @@ type call struct {
 	says    outgoing
 	out     outbox
 	greeted bool   // the bot has got its first messages
-	last    []byte // for the bot, after everything in out; once it is set, nothing more is sent
+	last    []byte // for the bot, after everything in out; once it is set, it is the last
 	play    playout
 	heard   uplink
 	header  rtp.Header
@@ -91,13 +91,13 @@ func (g *Gateway) open(
 	if err != nil {
 		return nil, err
 	}
-	at, err := openPort(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	at, err := openPort()
 	if err != nil {
 		_ = ws.CloseNow()
 		return nil, err
 	}
 	c := &call{
-		dialog: dialog{sealed: d}, gateway: g, access: access, rtp: at, ws: ws, begun: time.Now(),
+		dialog: liveDialog{sealed: d}, gateway: g, access: access, rtp: at, ws: ws, begun: time.Now(),
 		wanted: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}),
 		acked: make(chan struct{}), mode: "sendrecv", version: 1,
 		log: g.log.With().Str("bot_call", d.CallSID).Logger(), noted: map[string]int{},
@@ -155,11 +155,11 @@ func (c *call) greet(parameters []byte) bool {
 	return true
 }
 
-// isOver reports whether nothing more is to be sent. c.mu must be held.
+// isOver reports whether the bot gets no more messages. c.mu must be held.
 func (c *call) isOver() bool { return c.last != nil || c.ctx.Err() != nil }
 
-// rest takes the call from the clock.
-func (c *call) rest() {
+// leaveClock takes the call from the clock.
+func (c *call) leaveClock() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gateway.clock.remove(c, c.slot)
@@ -188,11 +188,11 @@ func (c *call) send(messages ...[]byte) {
 	for _, message := range messages {
 		c.out.took(append(c.out.text, message...))
 	}
-	c.want()
+	c.wakeWriter()
 }
 
-// want has the writer write what is queued.
-func (c *call) want() {
+// wakeWriter has the writer write what is queued.
+func (c *call) wakeWriter() {
 	select {
 	case c.wanted <- struct{}{}:
 	default:
@@ -271,7 +271,7 @@ func (c *call) read() {
 			c.leave(why, err)
 			return
 		}
-		if allowed.WaitN(c.ctx, 1+text.Len()/sizeUnit) != nil { // the bot is slowed down, nothing is lost
+		if allowed.WaitN(c.ctx, 1+text.Len()/sizeUnit) != nil { // the bot has to wait, no message is lost
 			return
 		}
 		if kind != websocket.MessageText {
@@ -305,7 +305,7 @@ func (c *call) handle(text, room []byte) []byte {
 	case "mark":
 		c.said.marked(fromBot, m.Mark.Name, time.Now())
 		if !c.play.mark(m.Mark.Name) {
-			c.note("a mark beyond 1500", 1)
+			c.countIgnored("a mark beyond 1500", 1)
 		}
 	case "clear":
 		c.said.event(fromBot, "clear")
@@ -319,7 +319,7 @@ func (c *call) speak(audio []byte) {
 	idle, now := c.play.idle(), time.Now()
 	c.said.audio(fromBot, len(audio), now)
 	if dropped := c.play.add(audio); dropped > 0 {
-		c.note("audio beyond 30 seconds", dropped)
+		c.countIgnored("audio beyond 30 seconds", dropped)
 	}
 	if idle {
 		c.atOnce(now)
@@ -343,11 +343,11 @@ func (c *call) sendMarks(names []string) {
 func (c *call) ignore(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.note(err.Error(), 1)
+	c.countIgnored(err.Error(), 1)
 }
 
-// note counts what is ignored, and logs the first of each kind. c.mu must be held.
-func (c *call) note(what string, n int) {
+// countIgnored counts what is ignored, and logs the first of each kind. c.mu must be held.
+func (c *call) countIgnored(what string, n int) {
 	if c.noted[what] == 0 {
 		c.log.Warn().Str("what", what).Msg("ignored something of a bot")
 		c.said.event(fromBot, "ignored: %s", what)
@@ -443,7 +443,7 @@ func (c *call) sayStop() {
 	}
 }
 
-// finish lets nothing more be sent but the message stop. It returns false if the bot does not know of the call.
+// finish lets no message but stop be sent from now on. It returns false if the bot does not know of the call.
 func (c *call) finish() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -458,7 +458,7 @@ func (c *call) finish() bool {
 func (c *call) end() {
 	c.close.Do(func() {
 		c.cancel()
-		c.rest()
+		c.leaveClock()
 		c.tellEnd("the call has ended")
 		c.gateway.forget(c)
 		c.closePort()

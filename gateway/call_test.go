@@ -10,13 +10,13 @@ import (
 
 	"github.com/pion/rtp"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 // openCall opens a call that does not begin, so that nothing happens by itself.
 func openCall(t *testing.T, g *Gateway, b *testBot) *call {
 	t.Helper()
-	d := sealed{Dialog: end.Dialog{CallID: "id", LocalTag: "ours", RemoteTag: "theirs"}, CallSID: ids.call, URL: b.at()}
+	d := sealed{Dialog: dialog.Dialog{CallID: "id", LocalTag: "ours", RemoteTag: "theirs"}, CallSID: ids.call, URL: b.at()}
 	c, err := g.open(deadline(t), d, NewAccess(AccessOptions{}), netip.MustParseAddrPort("192.0.2.1:2"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func callOf(g *Gateway) (c *call) {
 }
 
 // TestManyMarks: the answers to many marks don't make a bot that reads count as one that does not, even if its socket
-// takes nothing meanwhile. Marks beyond the limit are dropped.
+// does not take data for a while. Marks beyond the limit are dropped.
 func TestManyMarks(t *testing.T) {
 	g := newGateway(t)
 	c := openCall(t, g, newTestBot(t, nil))
@@ -176,7 +176,8 @@ func TestComfortNoise(t *testing.T) {
 	from := netip.MustParseAddrPort("127.0.0.1:2")
 	c.follow(&session{addr: from})
 	for seq, kind := range []uint8{pcmu, 13, pcmu, 126, pcmu, pcmu} {
-		p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: uint16(seq)}, Payload: make([]byte, 1)}
+		p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: uint16(seq)},
+			Payload: make([]byte, 1)}
 		if kind == pcmu {
 			p.Payload = make([]byte, frameSize)
 		}
@@ -190,7 +191,7 @@ func TestComfortNoise(t *testing.T) {
 	}
 }
 
-// TestPanicInCall: a call that panics over a packet ends, and the clock goes on for the others.
+// TestPanicInCall: a call that panics over a packet ends, and the clock keeps running for the others.
 func TestPanicInCall(t *testing.T) {
 	g, p, b, d := connect(t, pcmu)
 	ctx := deadline(t)
@@ -220,7 +221,7 @@ func TestCloseWhileMute(t *testing.T) {
 	}
 	defer conn.Close()
 	g := newGateway(t)
-	c := &call{gateway: g, dialog: dialog{sealed: sealed{At: conn.LocalAddr().String(), Dialog: end.Dialog{
+	c := &call{gateway: g, dialog: liveDialog{sealed: sealed{At: conn.LocalAddr().String(), Dialog: dialog.Dialog{
 		CallID: "id", LocalTag: "ours", RemoteTag: "theirs",
 		Local: "sip:a@127.0.0.1", Remote: "sip:b@127.0.0.1", Target: "sip:b@" + conn.LocalAddr().String(),
 	}}}}

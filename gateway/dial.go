@@ -46,7 +46,7 @@ type AccessOptions struct {
 	AuthToken  string // of Twilio: signs the upgrade
 	UserAgent  string
 	TLS        *tls.Config
-	// Origin is scheme, host and port of the bots: nothing is sent elsewhere, whatever URL an earlier process has sealed
+	// Origin is scheme, host and port of the bots: no request goes elsewhere, whatever URL an earlier process has sealed
 	// into a Contact.
 	Origin string
 }
@@ -91,7 +91,7 @@ func originOf(at string) string {
 // open.
 type handshake struct {
 	http.RoundTripper
-	open bool // set before anybody but the library has the socket
+	open bool // set before the library hands the socket out
 }
 
 // RoundTrip sends a request.
@@ -123,10 +123,11 @@ func (s *stream) Read(b []byte) (int, error) {
 	return s.ReadWriteCloser.Read(b)
 }
 
-var errPrivate = errors.New("the name leads to an address of this machine or a private network, which the url must name itself")
+var errPrivate = errors.New("the name leads to an address of this machine or a private network, " +
+	"which the url must name itself")
 
-// dialPublic connects to an address. A host name may lead only to a public address: otherwise whoever controls its DNS
-// could reach what is behind the firewall. Of several addresses the dialer tries those that are public.
+// dialPublic connects to an address. A host name may lead only to a public address: otherwise an attacker who controls
+// its DNS could reach what is behind the firewall. Of several addresses the dialer tries the public ones.
 func dialPublic(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

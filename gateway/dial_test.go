@@ -53,7 +53,8 @@ func named(t *testing.T, addresses ...string) {
 // notations of the address.
 func TestPrivateNames(t *testing.T) {
 	a := NewAccess(AccessOptions{})
-	for _, ip := range []string{"127.0.0.1", "10.1.2.3", "100.64.0.7", "169.254.169.254", "::1", "fd00::7", "64:ff9b::7f00:1"} {
+	for _, ip := range []string{"127.0.0.1", "10.1.2.3", "100.64.0.7", "169.254.169.254", "::1", "fd00::7",
+		"64:ff9b::7f00:1"} {
 		t.Run(ip, func(t *testing.T) {
 			named(t, ip)
 			conn, err := a.Dial(deadline(t), "ws://bot.example.com:9/")
@@ -83,8 +84,8 @@ type answering func(*http.Request) *http.Response
 
 func (f answering) RoundTrip(req *http.Request) (*http.Response, error) { return f(req), nil }
 
-// TestSlowRefusal: a refusal whose body does not come takes no time, nor does an acceptance that breaks RFC 6455 section
-// 4.1: the caller waits for the next target.
+// TestSlowRefusal: a refusal whose body does not come takes no time, nor does an acceptance that breaks RFC 6455
+// section 4.1: the caller waits for the next target.
 func TestSlowRefusal(t *testing.T) {
 	for what, tt := range map[string]struct {
 		status, want int
@@ -163,7 +164,7 @@ func TestResumeElsewhere(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	case <-p.invites:
-		t.Error("the call goes on")
+		t.Error("the call continues")
 	}
 	if n := len(b.events("start")); n != 1 {
 		t.Errorf("the bot of before has got %d starts", n)

@@ -9,11 +9,11 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/uuid"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
-// dialog makes the requests within a call (RFC 3261 section 12).
-type dialog struct {
+// liveDialog is the dialog of a call that is up. It makes the requests within it (RFC 3261 section 12).
+type liveDialog struct {
 	sealed
 
 	mu   sync.Mutex
@@ -26,7 +26,7 @@ func newTag() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
 func newDialog(req *sip.Request) sealed {
 	local, _ := req.To().Params.Get("tag")
 	remote, _ := req.From().Params.Get("tag")
-	return sealed{At: req.Source(), Dialog: end.Dialog{
+	return sealed{At: req.Source(), Dialog: dialog.Dialog{
 		CallID: req.CallID().Value(), LocalTag: local, RemoteTag: remote,
 		Local: req.To().Address.String(), Remote: req.From().Address.String(),
 		Target: req.Contact().Address.String(),
@@ -35,18 +35,18 @@ func newDialog(req *sip.Request) sealed {
 
 func keyOf(callID, tag string) string { return callID + " " + tag }
 
-func (d *dialog) key() string { return keyOf(d.CallID, d.LocalTag) }
+func (d *liveDialog) key() string { return keyOf(d.CallID, d.LocalTag) }
 
-// next returns the next sequence number.
-func (d *dialog) next() uint32 {
+// nextCSeq returns the next sequence number.
+func (d *liveDialog) nextCSeq() uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cseq = end.Next(d.cseq)
+	d.cseq = dialog.NextCSeq(d.cseq)
 	return d.cseq
 }
 
 // request returns a request within the dialog. An ACK has the number of its INVITE.
-func (d *dialog) request(method sip.RequestMethod, seq uint32) *sip.Request {
+func (d *liveDialog) request(method sip.RequestMethod, seq uint32) *sip.Request {
 	req := d.Request(method, seq)
 	req.SetTransport("UDP")
 	req.SetDestination(d.At) // not the Contact's address, which may be a public one that only others can reach

@@ -114,7 +114,7 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 // what it would have said is said then.
 func (g *Gateway) Mute(on bool) { g.muted.Store(on) }
 
-// Close ends all calls without telling the B2BUA, which has ended them before, or goes on with them in another process.
+// Close ends all calls without telling the B2BUA, which has ended them before, or continues them in another process.
 // The bots see that their sockets close.
 func (g *Gateway) Close() error {
 	g.mu.Lock()
@@ -261,7 +261,7 @@ func (g *Gateway) answer(ctx context.Context, c *call, mode string, req *sip.Req
 	}
 	g.keep(c)
 	c.start(false)
-	if tx.Respond(res) != nil { // it was cancelled meanwhile, so that there is no call to end by a BYE
+	if tx.Respond(res) != nil { // a CANCEL was faster, so there is no call to end by a BYE
 		c.stop()
 		return
 	}
@@ -317,7 +317,7 @@ func (g *Gateway) reanswer(c *call, req *sip.Request, tx sip.ServerTransaction) 
 	if err == nil {
 		var res *sip.Response
 		if res, err = g.accept(c, req, body); err == nil {
-			_ = tx.Respond(res) // on loopback nothing is lost: the INVITE is repeated if it is
+			_ = tx.Respond(res) // a packet that loopback loses is sent again with the repeated INVITE
 			return
 		}
 	}
@@ -336,13 +336,13 @@ func (g *Gateway) onUpdate(c *call, req *sip.Request, tx sip.ServerTransaction) 
 
 // bye tells the B2BUA that a bot has left. A failure has a cause by which it rescues the call.
 func (g *Gateway) bye(c *call, why string) {
-	req := c.dialog.request(sip.BYE, c.dialog.next())
+	req := c.dialog.request(sip.BYE, c.dialog.nextCSeq())
 	reason := "Q.850;cause=16"
 	if why != botClosed {
 		reason = fmt.Sprintf(`Q.850;cause=41;text="%s"`, why)
 	}
 	req.AppendHeader(sip.NewHeader("Reason", reason))
-	for g.muted.Load() && g.ctx.Err() == nil { // another process may be about to go on with the call
+	for g.muted.Load() && g.ctx.Err() == nil { // another process may be about to continue the call
 		time.Sleep(mutePoll)
 	}
 	if g.ctx.Err() != nil {

@@ -24,14 +24,16 @@ func (deadTx) Respond(*sip.Response) error { return errors.New("cancelled") }
 // TestCancelledBeforeAnswer: a CANCEL that comes while the bot's socket opens leaves no call, and no BYE, because there
 // is no dialog. A bot that was greeted gets stop.
 func TestCancelledBeforeAnswer(t *testing.T) {
-	for name, greeted := range map[string]bool{"before": false, "meanwhile": true} {
+	for name, greeted := range map[string]bool{"before": false, "after": true} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t)
 			p, b := newPeer(t, g), newTestBot(t, nil)
 			c := openCall(t, g, b)
 			c.dialog.Local, c.dialog.Remote, c.dialog.Target = "sip:a@127.0.0.1", "sip:b@127.0.0.1", "sip:b@127.0.0.1"
 			req := c.dialog.request(sip.INVITE, 1)
-			req.AppendHeader(&sip.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: "127.0.0.1", Params: sip.NewParams()})
+			req.AppendHeader(&sip.ViaHeader{
+				ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: "127.0.0.1", Params: sip.NewParams(),
+			})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if !greeted {
@@ -163,8 +165,10 @@ func TestOthersAreIgnored(t *testing.T) {
 	}
 	defer g.Close()
 	for _, c := range conns { // the other one is first, so its answer would come first
-		req := "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP " + c.LocalAddr().String() + ";branch=z9hG4bK" + newTag() +
-			"\r\nFrom: <sip:a@127.0.0.1>;tag=a\r\nTo: <sip:b@127.0.0.1>\r\nCall-ID: i\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+		req := "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\n" +
+			"Via: SIP/2.0/UDP " + c.LocalAddr().String() + ";branch=z9hG4bK" + newTag() + "\r\n" +
+			"From: <sip:a@127.0.0.1>;tag=a\r\nTo: <sip:b@127.0.0.1>\r\nCall-ID: i\r\n" +
+			"CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
 		if _, err := c.WriteToUDPAddrPort([]byte(req), g.local); err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,8 @@ import (
 
 // FuzzSession: a description that is read can be answered, and the answer be read.
 func FuzzSession(f *testing.F) {
-	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendonly\r\n")
+	f.Add("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n" +
+		"m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=sendonly\r\n")
 	f.Fuzz(func(t *testing.T, body string) {
 		s, err := parseSession([]byte(body))
 		if err != nil {
@@ -17,7 +18,8 @@ func FuzzSession(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := parseSession(answer); err != nil || back.law != s.law || back.event != s.event || back.addr.Port() != s.addr.Port() {
+		if back, err := parseSession(answer); err != nil || back.law != s.law || back.event != s.event ||
+			back.addr.Port() != s.addr.Port() {
 			t.Fatalf("%+v became %+v, %v: %s", s, back, err, answer)
 		}
 	})

@@ -18,7 +18,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 const (
@@ -38,7 +38,7 @@ type Options struct {
 // Gateway is the SIP endpoint of all bots. Open opens it.
 type Gateway struct {
 	log     zerolog.Logger
-	seals   end.Seals
+	seals   dialog.Seals
 	local   netip.AddrPort
 	conn    net.PacketConn
 	ua      *sipgo.UserAgent
@@ -196,7 +196,7 @@ type Figures struct {
 	Lost    uint64 // calls whose socket broke
 	Stalled uint64 // calls whose bots did not read or answer
 	Refused uint64 // calls that no bot took
-	Resumed uint64 // calls of an earlier process that go on
+	Resumed uint64 // calls of an earlier process that continue
 	Ignored uint64 // messages and audio of bots that were not used
 }
 

@@ -24,7 +24,8 @@ func TestCall(t *testing.T) {
 	g, p, b, d := connect(t, pcmu)
 	ctx := deadline(t)
 	start := b.events("start")[0]["start"].(map[string]any)
-	if start["callSid"] != ids.call || start["accountSid"] != ids.account || start["customParameters"].(map[string]any)["a"] != "b" {
+	if start["callSid"] != ids.call || start["accountSid"] != ids.account ||
+		start["customParameters"].(map[string]any)["a"] != "b" {
 		t.Errorf("start %v", start)
 	}
 	word := bytes.Repeat([]byte{0x2a}, 3*frameSize+7)
@@ -86,7 +87,8 @@ func TestPCMA(t *testing.T) {
 // TestClear: clear silences the bot at once, and answers its marks.
 func TestClear(t *testing.T) {
 	_, p, b, _ := connect(t, pcmu)
-	b.say(`{"event":"media","media":{"payload":` + string(must(json.Marshal(bytes.Repeat([]byte{0x2a}, 29*perSecond)))) + `}}`)
+	audio := must(json.Marshal(bytes.Repeat([]byte{0x2a}, 29*perSecond)))
+	b.say(`{"event":"media","media":{"payload":` + string(audio) + `}}`)
 	b.say(`{"event":"mark","mark":{"name":"end"}}`)
 	eventually(t, "the caller hears it", func() bool { return len(p.words()) > frameSize })
 	b.say(`{"event":"clear"}`)
@@ -126,7 +128,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestCancel: the caller leaves while the bot's server says nothing.
+// TestCancel: the caller leaves while the bot's server does not answer.
 func TestCancel(t *testing.T) {
 	g := newGateway(t)
 	p := newPeer(t, g)
@@ -166,7 +168,7 @@ func TestBotLeaves(t *testing.T) {
 	}
 }
 
-// TestResume: a gateway of another process, which has only the Contact, goes on with a call. A gateway with another key
+// TestResume: a gateway of another process, which has only the Contact, continues a call. A gateway with another key
 // does not.
 func TestResume(t *testing.T) {
 	old, p, b, d := connect(t, pcmu)
@@ -197,7 +199,7 @@ func TestResume(t *testing.T) {
 	defer other.Close()
 	id := d.InviteRequest.CallID().Value()
 	if other.Resume(NewAccess(AccessOptions{}), id, again, nil) == nil {
-		t.Error("another key goes on with it")
+		t.Error("a gateway with another key continues it")
 	}
 	if err := next.Resume(NewAccess(AccessOptions{}), id+"x", again, nil); !errors.Is(err, errOtherCall) {
 		t.Errorf("another call: got %v", err)

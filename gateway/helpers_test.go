@@ -129,7 +129,9 @@ func newPeer(t *testing.T, g *Gateway) *peer {
 		t.Fatal(err)
 	}
 	at := conn.LocalAddr().(*net.UDPAddr)
-	p.cache = sipgo.NewDialogClientCache(client, sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: "b", Host: "127.0.0.1", Port: at.Port}})
+	p.cache = sipgo.NewDialogClientCache(client, sip.ContactHeader{
+		Address: sip.Uri{Scheme: "sip", User: "b", Host: "127.0.0.1", Port: at.Port},
+	})
 	if p.rtp, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
 		t.Fatal(err)
 	}
@@ -178,14 +180,18 @@ func (p *peer) words() []byte {
 }
 
 func (p *peer) sdp(mode string) string {
-	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio %d RTP/AVP %d 101\r\na=rtpmap:101 telephone-event/8000\r\na=%s\r\n",
+	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"+
+		"m=audio %d RTP/AVP %d 101\r\na=rtpmap:101 telephone-event/8000\r\na=%s\r\n",
 		p.rtp.LocalAddr().(*net.UDPAddr).Port, p.law, mode)
 }
 
 // call orders a call and sends its INVITE. It returns the dialog, or the refusal's status.
 func (p *peer) call(ctx context.Context, at string) (*sipgo.DialogClientSession, int) {
 	p.t.Helper()
-	user, addr, err := p.g.Order(Request{Access: NewAccess(AccessOptions{AccountSID: ids.account}), Within: p.within, Tell: p.tell, CallSID: ids.call, URL: at, Parameters: json.RawMessage(`{"a":"b"}`)})
+	user, addr, err := p.g.Order(Request{
+		Access: NewAccess(AccessOptions{AccountSID: ids.account}), Within: p.within, Tell: p.tell,
+		CallSID: ids.call, URL: at, Parameters: json.RawMessage(`{"a":"b"}`),
+	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -213,7 +219,8 @@ func (p *peer) send(d *sipgo.DialogClientSession, kind uint8, seq uint16, stamp 
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	k := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: seq, Timestamp: stamp, SSRC: 1}, Payload: payload}
+	k := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: seq, Timestamp: stamp, SSRC: 1},
+		Payload: payload}
 	b, _ := k.Marshal()
 	if _, err := p.rtp.WriteToUDPAddrPort(b, s.addr); err != nil {
 		p.t.Error(err)
@@ -250,7 +257,7 @@ func connect(t *testing.T, law uint8) (*Gateway, *peer, *testBot, *sipgo.DialogC
 	return g, p, b, d
 }
 
-// resume lets a gateway go on with a call.
+// resume lets a gateway continue a call.
 func (p *peer) resume(g *Gateway, a *Access, d *sipgo.DialogClientSession) error {
 	p.t.Helper()
 	return g.Resume(a, d.InviteRequest.CallID().Value(), d.InviteResponse.Contact().Address.String(), nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 func TestMain(m *testing.M) {
@@ -68,7 +68,7 @@ func TestLongParameters(t *testing.T) {
 		t.Error(err)
 	}
 	d := sealed{
-		Dialog: end.Dialog{
+		Dialog: dialog.Dialog{
 			CallID: strings.Repeat("c", 40), LocalTag: newTag(), RemoteTag: strings.Repeat("t", 40),
 			Local: "sip:" + newSID("") + "@127.0.0.1:65535", Remote: "sip:+4930123456789@192.168.100.100:65535",
 			Target: "sip:flowbridge@192.168.100.100:65535",

@@ -41,7 +41,7 @@ func (c *call) tick(now time.Time) {
 		c.hears = now.Add(-frameTime)
 		c.heard.elapse(now)
 		c.heard.fill(frames*frameSize, c.toBot)
-		c.want()
+		c.wakeWriter()
 	}
 	if now.Sub(c.pinged) >= pingEvery && c.pinging.CompareAndSwap(false, true) {
 		c.pinged = now
@@ -108,7 +108,7 @@ func (c *call) hear(p *packet) {
 	n, from := c.readPort(p.buf[:])
 	if p.rtp.Unmarshal(p.buf[:n]) == nil && p.rtp.Version == 2 {
 		c.receive(&p.rtp, from)
-		c.want()
+		c.wakeWriter()
 	}
 }
 

@@ -159,7 +159,7 @@ func readMedia(dst, text []byte, stream string) (audio []byte, ok bool) {
 	return audio, err == nil && len(audio) > 0
 }
 
-// plain reads JSON whose texts have only ASCII, and nothing that is escaped. After anything else ok is false.
+// plain reads JSON whose texts have only ASCII, without escapes. After anything else ok is false.
 type plain struct {
 	rest []byte
 	ok   bool
@@ -214,7 +214,7 @@ func (a *Access) FirstMessages(stream, call string, parameters []byte) [2]string
 	return [2]string{connected, string(o.start(nil, parameters))}
 }
 
-// resumedParameters returns parameters, a JSON object, with the member that tells a bot that the call goes on.
+// resumedParameters returns parameters, a JSON object, with the member that tells a bot that the call continues.
 func resumedParameters(parameters []byte) []byte {
 	const member = `{"resumed":"true"`
 	if len(parameters) <= len("{}") {

@@ -19,12 +19,19 @@ func TestMessages(t *testing.T) {
 	const stream = `"streamSid":"MZ11111111111111111111111111111111"`
 	for i, tt := range []struct{ got, want string }{
 		{connected, `{"event":"connected","protocol":"Call","version":"1.0.0"}`},
-		{string(o.start(nil, []byte(`{"a":"b"}`))), `{"event":"start","sequenceNumber":"1",` + stream + `,"start":{"accountSid":"AC33333333333333333333333333333333",` + stream + `,"callSid":"CA22222222222222222222222222222222","tracks":["inbound"],"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{"a":"b"}}}`},
-		{string(o.media(nil, []byte{1, 2})), `{"event":"media","sequenceNumber":"2",` + stream + `,"media":{"track":"inbound","chunk":"1","timestamp":"0","payload":"AQI="}}`},
-		{string(o.media(nil, []byte{1})), `{"event":"media","sequenceNumber":"3",` + stream + `,"media":{"track":"inbound","chunk":"2","timestamp":"20","payload":"AQ=="}}`},
-		{string(o.dtmf(nil, '5')), `{"event":"dtmf","sequenceNumber":"4",` + stream + `,"dtmf":{"track":"inbound_track","digit":"5"}}`},
+		{string(o.start(nil, []byte(`{"a":"b"}`))), `{"event":"start","sequenceNumber":"1",` + stream +
+			`,"start":{"accountSid":"AC33333333333333333333333333333333",` + stream +
+			`,"callSid":"CA22222222222222222222222222222222","tracks":["inbound"],` +
+			`"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1},"customParameters":{"a":"b"}}}`},
+		{string(o.media(nil, []byte{1, 2})), `{"event":"media","sequenceNumber":"2",` + stream +
+			`,"media":{"track":"inbound","chunk":"1","timestamp":"0","payload":"AQI="}}`},
+		{string(o.media(nil, []byte{1})), `{"event":"media","sequenceNumber":"3",` + stream +
+			`,"media":{"track":"inbound","chunk":"2","timestamp":"20","payload":"AQ=="}}`},
+		{string(o.dtmf(nil, '5')), `{"event":"dtmf","sequenceNumber":"4",` + stream +
+			`,"dtmf":{"track":"inbound_track","digit":"5"}}`},
 		{string(o.mark(`a"`)), `{"event":"mark","sequenceNumber":"5",` + stream + `,"mark":{"name":"a\""}}`},
-		{string(o.stop(nil)), `{"event":"stop","sequenceNumber":"6",` + stream + `,"stop":{"accountSid":"AC33333333333333333333333333333333","callSid":"CA22222222222222222222222222222222"}}`},
+		{string(o.stop(nil)), `{"event":"stop","sequenceNumber":"6",` + stream +
+			`,"stop":{"accountSid":"AC33333333333333333333333333333333","callSid":"CA22222222222222222222222222222222"}}`},
 	} {
 		if tt.got != tt.want || !json.Valid([]byte(tt.got)) {
 			t.Errorf("%d: got %s; want %s", i, tt.got, tt.want)
@@ -99,14 +106,16 @@ func FuzzReadMedia(f *testing.F) {
 		if !ok {
 			return
 		}
-		if m, err := read([]byte(text), ids.stream); err != nil || m.Event != "media" || !bytes.Equal(m.Media.Payload, audio) {
+		if m, err := read([]byte(text), ids.stream); err != nil || m.Event != "media" ||
+			!bytes.Equal(m.Media.Payload, audio) {
 			t.Fatalf("%q: %x, but also %+v, %v", text, audio, m, err)
 		}
 	})
 }
 
 func BenchmarkRead(b *testing.B) {
-	text := []byte(`{"event":"media","streamSid":"` + ids.stream + `","media":{"payload":"` + string(make64(frameSize)) + `"}}`)
+	text := []byte(`{"event":"media","streamSid":"` + ids.stream +
+		`","media":{"payload":"` + string(make64(frameSize)) + `"}}`)
 	b.Run("plain", func(b *testing.B) {
 		var room []byte
 		for b.Loop() {
@@ -144,7 +153,9 @@ func FuzzRead(f *testing.F) {
 }
 
 func TestResumedParameters(t *testing.T) {
-	for in, want := range map[string]string{"": `{"resumed":"true"}`, "{}": `{"resumed":"true"}`, `{"a":"b"}`: `{"resumed":"true","a":"b"}`} {
+	for in, want := range map[string]string{
+		"": `{"resumed":"true"}`, "{}": `{"resumed":"true"}`, `{"a":"b"}`: `{"resumed":"true","a":"b"}`,
+	} {
 		if got := string(resumedParameters([]byte(in))); got != want {
 			t.Errorf("%s: got %s", in, got)
 		}
@@ -155,7 +166,9 @@ func TestResumedParameters(t *testing.T) {
 func TestSignature(t *testing.T) {
 	a := NewAccess(AccessOptions{Token: "t", AuthToken: "12345", AccountSID: ids.account})
 	h := a.Header("wss://example.com/media")
-	if h.Get("Authorization") != "Bearer t" || h.Get("X-Twilio-Signature") != signature("wss://example.com/media", "12345") || len(h.Get("X-Twilio-Signature")) != 28 {
+	signed := h.Get("X-Twilio-Signature")
+	if h.Get("Authorization") != "Bearer t" || signed != signature("wss://example.com/media", "12345") ||
+		len(signed) != 28 {
 		t.Errorf("headers %v", h)
 	}
 }

@@ -4,7 +4,7 @@ package gateway
 const (
 	frameSize  = 160                    // bytes of a frame of 20 ms
 	perSecond  = 8000                   // bytes of a second
-	maxQueued  = 30 * perSecond         // what a bot may have sent and nobody heard yet
+	maxQueued  = 30 * perSecond         // audio of a bot that was not played yet
 	maxMarks   = 1500                   // within maxQueued, one for each frame of 20 ms
 	silentByte = 0xff                   // zero in µ-law
 	shortPause = perSecond / 5          // an underrun shorter than this is a stall, not a pause
@@ -96,7 +96,7 @@ func (p *playout) frame(dst *[frameSize]byte) (speaks bool, marks []string) {
 	return true, marks
 }
 
-// payBack leaves out frames of silence that an underrun has already made the caller hear. While marks wait nothing is
+// payBack leaves out frames of silence that an underrun has already made the caller hear. While marks wait, no frame is
 // left out, because they tell the bot how much has been heard.
 func (p *playout) payBack() {
 	for p.debt > 0 && len(p.marks) == 0 && p.queued() >= 2*frameSize && isSilence(p.audio[p.head:p.head+frameSize]) {

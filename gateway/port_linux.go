@@ -68,33 +68,25 @@ func (p *ports) waiting() []*call {
 	return p.ready
 }
 
-// port is the socket of a call's RTP, on a port of a loopback address.
+// port is the socket of a call's RTP, on a port of 127.0.0.1. It has no IPv6: the B2BUA gives a peer an address of the
+// peer's own family, and the configuration refuses bots without an IPv4 address in sip.listen.
 type port struct {
 	fd int32 // -1 once it is closed
 	at netip.AddrPort
 }
 
-func openPort(at netip.Addr) (p port, err error) {
-	var to unix.Sockaddr
-	family := unix.AF_INET
-	if at.Is6() {
-		family, to = unix.AF_INET6, &unix.SockaddrInet6{Addr: at.As16()}
-	} else {
-		to = &unix.SockaddrInet4{Addr: at.As4()}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+func openPort() (p port, err error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return p, os.NewSyscallError("socket", err)
 	}
 	p.fd = int32(fd)
-	if err = unix.Bind(fd, to); err == nil {
-		to, err = unix.Getsockname(fd)
+	var bound unix.Sockaddr
+	if err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err == nil {
+		bound, err = unix.Getsockname(fd)
 	}
-	switch to := to.(type) {
-	case *unix.SockaddrInet4:
-		p.at = netip.AddrPortFrom(at, uint16(to.Port))
-	case *unix.SockaddrInet6:
-		p.at = netip.AddrPortFrom(at, uint16(to.Port))
+	if at, is := bound.(*unix.SockaddrInet4); is {
+		p.at = netip.AddrPortFrom(netip.AddrFrom4(at.Addr), uint16(at.Port))
 	}
 	if err != nil {
 		p.close()
@@ -109,44 +101,29 @@ func (p *port) close() {
 	}
 }
 
-// socketAddress is an address in the kernel's form.
-type socketAddress struct {
-	raw  [unix.SizeofSockaddrInet6]byte
-	size uint32 // used bytes of raw
-}
-
-// read reads a packet, if one waits. Unlike that of package unix it does not allocate the source.
+// read reads a packet, if one waits. Unlike Recvfrom of package unix it does not allocate the source.
 func (p *port) read(b []byte) (n int, from netip.AddrPort) {
-	var s socketAddress
-	s.size = uint32(len(s.raw))
+	var source [unix.SizeofSockaddrInet4]byte
+	size := uint32(len(source))
 	got, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(p.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
-		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&s.raw)), uintptr(unsafe.Pointer(&s.size)))
+		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&source)), uintptr(unsafe.Pointer(&size)))
 	if errno != 0 {
 		return 0, from
 	}
-	port := binary.BigEndian.Uint16(s.raw[2:])
-	if p.at.Addr().Is6() {
-		return int(got), netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.raw[8:24])), port)
-	}
-	return int(got), netip.AddrPortFrom(netip.AddrFrom4([4]byte(s.raw[4:8])), port)
+	ip := netip.AddrFrom4([4]byte(source[4:8]))
+	return int(got), netip.AddrPortFrom(ip, binary.BigEndian.Uint16(source[2:]))
 }
 
-// send sends a packet to an address of the same family. A lost packet is the network's way.
+// send sends a packet to an IPv4 address, and drops one for another. A lost packet is the network's way.
 func (p *port) send(b []byte, to netip.AddrPort) {
-	var s socketAddress
-	binary.BigEndian.PutUint16(s.raw[2:], to.Port())
-	switch ip := to.Addr(); {
-	case ip.Is4():
-		binary.NativeEndian.PutUint16(s.raw[:], unix.AF_INET)
-		b4 := ip.As4()
-		copy(s.raw[4:], b4[:])
-		s.size = unix.SizeofSockaddrInet4
-	case ip.Is6():
-		binary.NativeEndian.PutUint16(s.raw[:], unix.AF_INET6)
-		b16 := ip.As16()
-		copy(s.raw[8:], b16[:])
-		s.size = unix.SizeofSockaddrInet6
+	if !to.Addr().Is4() {
+		return
 	}
+	var dest [unix.SizeofSockaddrInet4]byte
+	binary.NativeEndian.PutUint16(dest[:], unix.AF_INET)
+	binary.BigEndian.PutUint16(dest[2:], to.Port())
+	ip := to.Addr().As4()
+	copy(dest[4:], ip[:])
 	_, _, _ = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(p.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
-		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&s.raw)), uintptr(s.size))
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&dest)), uintptr(len(dest)))
 }

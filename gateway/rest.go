@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// RestPath is where bots end their calls over HTTP: that of Twilio's API, of which nothing else is here.
+// RestPath is where bots end their calls over HTTP. It is a path of Twilio's API, and the only one that is served.
 const RestPath = "/2010-04-01/Accounts"
 
 // maxForm bounds a request, in bytes.

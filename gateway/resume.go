@@ -10,7 +10,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 const (
@@ -20,12 +20,12 @@ const (
 	glarePause = 2 * time.Second
 )
 
-var errOtherCall = errors.New("the Contact is that of another call")
+var errOtherCall = errors.New("the Contact belongs to another call")
 
-// Resume goes on with a call that an earlier process had. callID is the Call-ID of its dialog, and contact the URI that
+// Resume continues a call that an earlier process had. callID is the Call-ID of its dialog, and contact the URI that
 // the process gave the B2BUA as its Contact. Resume opens the bot's socket again, and tells the B2BUA its new port and
-// Contact. If that fails, it hangs up. It returns at once; its error means that the Contact is not one of this node, or
-// that of another call. tell is as in a Request.
+// Contact. If that fails, it hangs up. It returns at once; its error means that the Contact belongs to another node, or
+// to another call. tell is as in a Request.
 func (g *Gateway) Resume(access *Access, callID, contact string, tell func(string)) error {
 	var uri sip.Uri
 	if err := sip.ParseUri(contact, &uri); err != nil {
@@ -50,7 +50,7 @@ func (g *Gateway) Resume(access *Access, callID, contact string, tell func(strin
 
 func (g *Gateway) resume(ctx context.Context, d sealed, access *Access, tell func(string)) {
 	begun := time.Now()
-	lost := &call{dialog: dialog{sealed: d}, gateway: g}
+	lost := &call{dialog: liveDialog{sealed: d}, gateway: g}
 	c, err := g.open(ctx, d, access, netip.AddrPort{}, tell)
 	if err != nil {
 		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot did not take its call again")
@@ -60,18 +60,18 @@ func (g *Gateway) resume(ctx context.Context, d sealed, access *Access, tell fun
 	}
 	g.keep(c)
 	if err := g.reinvite(ctx, c); err != nil {
-		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot's call does not go on")
+		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot's call does not continue")
 		c.leave(botLost, err)
 		return
 	}
 	g.figures.resumed.Add(1)
 	c.start(true)
-	g.log.Info().Str("bot_call", d.CallSID).Dur("after", time.Since(begun)).Msg("a bot's call goes on")
+	g.log.Info().Str("bot_call", d.CallSID).Dur("after", time.Since(begun)).Msg("a bot's call continues")
 }
 
 // reinvite tells the B2BUA our new port and Contact.
 func (g *Gateway) reinvite(ctx context.Context, c *call) error {
-	body, err := describe(c.local(), end.Version(), "sendrecv", c.dialog.Law, c.dialog.Event)
+	body, err := describe(c.local(), dialog.SDPVersion(), "sendrecv", c.dialog.Law, c.dialog.Event)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (g *Gateway) reinvite(ctx context.Context, c *call) error {
 		return err
 	}
 	for {
-		seq := c.dialog.next()
+		seq := c.dialog.nextCSeq()
 		req := c.dialog.request(sip.INVITE, seq)
 		req.AppendHeader(contact(user, g.local))
 		req.AppendHeader(sip.NewHeader("Allow", allowed))

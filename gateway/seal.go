@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 // sealed is what the gateway's end of a call needs to outlive its process.
 type sealed struct {
-	end.Dialog
+	dialog.Dialog
 
 	At         string          `json:"a"` // address and port that the B2BUA's INVITE came from
 	CallSID    string          `json:"s"`
@@ -20,7 +20,7 @@ type sealed struct {
 }
 
 // newSeals returns what encrypts the user parts of Contacts.
-func newSeals(key [32]byte) (end.Seals, error) { return end.NewSeals("websocket gateway", key) }
+func newSeals(key [32]byte) (dialog.Seals, error) { return dialog.NewSeals("websocket gateway", key) }
 
 // maxContact bounds the line of a sealed Contact, in bytes. The B2BUA takes no header of more than 4,096 bytes, and a
 // change of the call's audio can make the Contact a little longer.

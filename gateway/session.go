@@ -70,7 +70,7 @@ func isMode(key string) bool {
 	return slices.Contains([]string{"sendrecv", "sendonly", "recvonly", "inactive"}, key)
 }
 
-// answerTo returns our mode in answer to that of an offer.
+// answerTo returns our mode in answer to an offer's.
 func answerTo(mode string) string {
 	switch mode {
 	case "sendonly":
@@ -86,7 +86,8 @@ func answerTo(mode string) string {
 // describe returns the description of our end.
 func describe(at netip.AddrPort, version uint64, mode string, law, event uint8) ([]byte, error) {
 	m := &sdp.MediaDescription{MediaName: sdp.MediaName{
-		Media: "audio", Port: sdp.RangedPort{Value: int(at.Port())}, Protos: []string{"RTP", "AVP"}, Formats: []string{strconv.Itoa(int(law))},
+		Media: "audio", Port: sdp.RangedPort{Value: int(at.Port())}, Protos: []string{"RTP", "AVP"},
+		Formats: []string{strconv.Itoa(int(law))},
 	}}
 	m.WithValueAttribute("rtpmap", map[uint8]string{pcmu: "0 PCMU/8000", pcma: "8 PCMA/8000"}[law])
 	if event != 0 {

@@ -24,7 +24,7 @@ const (
 // transcript tells the ladder of a call what is said on a bot's socket: each side's events in order, audio and marks
 // as counts, and no values of the caller or of the account.
 type transcript struct {
-	tell  func(text string) // nil: nobody
+	tell  func(text string) // nil: lines are dropped
 	runs  [2]run            // by direction
 	lines int
 	more  int // lines that are left out

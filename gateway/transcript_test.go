@@ -41,7 +41,9 @@ func TestTranscript(t *testing.T) {
 	if err := d.Bye(ctx); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "the socket is closed", func() bool { return len(told()) > 0 && strings.Contains(told()[len(told())-1], "closed") })
+	eventually(t, "the socket is closed", func() bool {
+		return len(told()) > 0 && strings.Contains(told()[len(told())-1], "closed")
+	})
 	frames := regexp.MustCompile(`^(to the bot: )[0-9]+ media, [0-9.ms]+ of audio(, )?`) // their number depends on time
 	var got []string
 	for _, l := range told() {

@@ -15,7 +15,7 @@ type uplink struct {
 	started bool
 	ssrc    uint32
 	next    uint16 // sequence number of the next packet
-	stamp   uint32 // its timestamp, if nothing is missing
+	stamp   uint32 // its timestamp, if no packet is missing
 	filled  int    // bytes of silence since the last packet
 	ahead   int    // bytes given to the bot beyond the time that has elapsed, at most maxGap and a packet
 	now     time.Time
@@ -91,7 +91,7 @@ func (u *uplink) skip(ssrc uint32, seq uint16) {
 	}
 }
 
-// fill emits n bytes of silence because nothing has come for so long.
+// fill emits n bytes of silence because no packet has come for so long.
 func (u *uplink) fill(n int, emit func([]byte)) {
 	u.filled += n
 	u.silence(n, emit)

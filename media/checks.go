@@ -10,7 +10,7 @@ import (
 )
 
 // The connectivity checks of a side with ICE. A checked address is for the latch what the address in the SDP is for
-// other sides. Nothing else is believed.
+// other sides. No other address is believed.
 
 // proved returns a side's new description with the address that is proved by checks, and prepares the side's agent.
 func (p *party) proved(peer *Peer) *Peer {

@@ -65,7 +65,7 @@
 //
 // What a side says while the other side must hear something else first is held back, and heard afterwards whole. The
 // delay ends in the side's first pause, because what is held back has its pauses shortened. The recording has it when
-// it came. A state says that it is held back, so that after a kill nothing slips through. Tests: TestHoldBack,
+// it came. A state says that it is held back, so that it is also held back after a kill. Tests: TestHoldBack,
 // TestHoldBackDuringASound, TestHoldBackInTwoLives, FuzzHoldBack in package stage.
 //
 // What is said of a sound that was played is what left the socket, and never more. Tests: TestSent,

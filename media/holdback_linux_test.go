@@ -11,8 +11,8 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// utters makes side A send 20 ms of PCMU, and returns the packets that side B got. The first byte of words is the number
-// of the packet.
+// utters makes side A send 20 ms of PCMU, and returns the packets that side B got. The first byte of words is the
+// number of the packet.
 func (l *line) utters(seq uint16, loud bool) []heard {
 	l.tb.Helper()
 	payload := bytes.Repeat([]byte{0xff}, 160)
@@ -122,7 +122,8 @@ func TestHoldBack(t *testing.T) {
 		all := append(before, append(got, after...)...)
 		one(t, all)
 		now := l.w.now
-		if p := l.utters(seq, true); len(p) != 1 || p[0].at != now || p[0].Seq != all[len(all)-1].Seq+1 || p[0].Timestamp != all[len(all)-1].Timestamp+160 {
+		if p := l.utters(seq, true); len(p) != 1 || p[0].at != now || p[0].Seq != all[len(all)-1].Seq+1 ||
+			p[0].Timestamp != all[len(all)-1].Timestamp+160 {
 			t.Errorf("the next is %+v; want it behind %+v, at once", p, all[len(all)-1].Header)
 		}
 		l.settled(200)
@@ -283,7 +284,7 @@ func TestHoldBackOfMusic(t *testing.T) {
 	l.settled(0)
 }
 
-// TestHoldBackPausesTheTalk: what is said meanwhile is not measured as a conversation.
+// TestHoldBackPausesTheTalk: what is said while a side is held back is not measured as a conversation.
 func TestHoldBackPausesTheTalk(t *testing.T) {
 	k := newTalker(t)
 	k.order(command{op: opOrder, side: SideB, order: stage.HoldBack(true)})

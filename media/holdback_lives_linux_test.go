@@ -145,7 +145,8 @@ func TestHoldBackOfOpus(t *testing.T) {
 	for i := range 5 { // more are heard, but not of the pauses
 		got, _ := br.b.read()
 		h, _ := packet.ParseRTP(got)
-		if h.PayloadType != 0 || len(got) != packet.HeaderLen+160 || i > 0 && (h.Seq != last.Seq+1 || h.Timestamp != last.Timestamp+160) {
+		if h.PayloadType != 0 || len(got) != packet.HeaderLen+160 ||
+			i > 0 && (h.Seq != last.Seq+1 || h.Timestamp != last.Timestamp+160) {
 			t.Fatalf("packet %d: %+v after %+v", i, h, last)
 		}
 		last = h

@@ -42,7 +42,7 @@ func (o *Overtalk) Packet(p Tapped) {
 	}
 }
 
-// heard notes a sound of a side. One whose level is that of its background is a noise or a tone.
+// heard notes a sound of a side. A sound at the level of the side's background is noise or a tone.
 func (o *Overtalk) heard(length time.Duration, level, noise int32) {
 	o.spoke = o.spoke || length >= wordLeast && level != noise
 }

@@ -141,7 +141,7 @@ func isReceipts(name string) bool {
 	return name == "key" || path.Ext(name) == ".jsonl" && path.Base(name) == name
 }
 
-// copyFiles writes the files of a directory that belong into a backup. It passes over files that are removed meanwhile.
+// copyFiles writes the files of a directory that belong into a backup. It skips files that are removed while it runs.
 func copyFiles(ctx context.Context, dir string, to *tar.Writer, as string, belongs func(name string) bool) (
 	n int64, err error,
 ) {

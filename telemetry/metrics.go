@@ -55,7 +55,7 @@ func New(o Options) *Metrics {
 		"Calls in which a side, not on hold, sent no RTP for over 5 s: a is the caller's.", "side")
 	m.lost = m.counter("rtp_lost_packets_total", "RTP packets from a leg that could not be heard, of calls that ended: lost, late, or cut off by the transcoder.", "leg")
 	m.told = m.counter("calls_told_total",
-		"Calls whose caller was to be told something before the agent: whole, cut (a part was sent) or failed (nothing was).",
+		"Calls whose caller was to be told something before the agent: whole, cut (a part was sent) or failed (no packet was).",
 		"route", "result")
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120}
 	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.",

@@ -215,7 +215,7 @@ function mediaTable(m, answered) {
 // toldOf says what the caller was told before the agent: what was sent, which is not always what was heard.
 function toldOf(t) {
   return [`${line(t.sound, 48)}, ${t.whole ? 'whole' : 'NOT whole'}: ${count(t.packets)} packets sent, from ${ms(t.from_ms)} to ${ms(t.to_ms)} of the call`,
-    t.lost === null ? 'no report of lost ones' : `${count(t.lost)} lost by the caller's RTCP`, t.talked_over ? 'the caller spoke meanwhile' : '', t.key ? `key ${line(t.key, 4)}` : '', t.accepted === undefined ? '' : t.accepted ? 'accepted' : 'NOT accepted'].filter(Boolean).join('; ');
+    t.lost === null ? 'no RTCP report of lost packets' : `the caller's RTCP reports ${count(t.lost)} lost`, t.talked_over ? 'the caller spoke during it' : '', t.key ? `key ${line(t.key, 4)}` : '', t.accepted === undefined ? '' : t.accepted ? 'accepted' : 'NOT accepted'].filter(Boolean).join('; ');
 }
 
 function recordOf(c) {

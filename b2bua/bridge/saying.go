@@ -21,9 +21,9 @@ type Statement struct {
 	// Accept is the only key that accepts. Empty means that the end of the sound accepts.
 	Accept string
 	Within time.Duration // how long the party may take to press it; 0 means acceptWithin
-	// Whole means that the sound is said once and to its end, and from its beginning again if the party holds the call or
-	// moves meanwhile; Within counts from its end. Otherwise the sound is repeated until a key is pressed, and Within
-	// counts from its beginning.
+	// Whole means that the sound is said once and to its end. It restarts if the party holds the call or moves to another
+	// address before the end. Within counts from the end. Otherwise the sound is repeated until a key is pressed, and
+	// Within counts from the beginning.
 	Whole bool
 }
 
@@ -66,7 +66,7 @@ type Said struct {
 	Sent     media.Sent // of a whole sound
 }
 
-// Told means that the caller has heard its statement whole, and has accepted where it is asked.
+// Told means that the whole statement was sent to the caller, and that the caller has accepted if it was asked.
 type Told struct{}
 
 // Rerouted means that another route takes the call, because the caller does not accept.
@@ -84,7 +84,7 @@ func (s *Saying) Check(what Announce) error {
 	case what.Accept != "" && (len(what.Accept) > 1 || strings.Trim(what.Accept, keys) != ""):
 		return &OrderError{"accept is not a key", "send one of 0 to 9, *, # and A to D", 400}
 	case what.Within < 0 || what.Within > 5*time.Minute:
-		return &OrderError{"nobody can take so long to accept", "send at most 300000 ms", 400}
+		return &OrderError{"the time to accept is too long", "send at most 300000 ms", 400}
 	}
 	return s.bridge.Sounds.canHear(media.SideA)
 }
@@ -107,11 +107,11 @@ func (s *Saying) holdBack(on bool) {
 	}
 }
 
-// RestartHoldBack forgets what the other side has said so far: it is another party's that has answered before.
+// RestartHoldBack drops what was held back so far: another party said it, which had answered before.
 func (s *Saying) RestartHoldBack() { s.holdBack(true) }
 
-// LetGo lets the other side be heard whose words a statement of an old process holds back.
-func (s *Saying) LetGo() {
+// ReleaseHoldBack lets the other side be heard, whose words an old process's statement holds back.
+func (s *Saying) ReleaseHoldBack() {
 	if m := s.bridge.Media.session; m != nil {
 		m.HoldBack(media.SideB, false)
 	}
@@ -194,7 +194,7 @@ func (s *Saying) End() {
 	s.end()
 }
 
-// end forgets the statement. At the call's end nothing is let through that was held back.
+// end forgets the statement. At the call's end what was held back is dropped.
 func (s *Saying) end() {
 	if s.Underway() {
 		s.bridge.Media.tap(s)
@@ -212,11 +212,11 @@ func (s *Saying) on(e Event) (handled bool) {
 		return s.pressed(e.Side, e.Digit)
 	case cut:
 		if e.side == s.what.To {
-			s.from = media.Sent{} // it begins again at another address
+			s.from = media.Sent{} // it restarts at another address
 		}
 	case described:
 		if s.what.Whole && s.speaks && !s.hears() {
-			s.from = media.Sent{} // it begins again
+			s.from = media.Sent{} // it restarts
 		}
 	}
 	return false
@@ -225,7 +225,7 @@ func (s *Saying) on(e Event) (handled bool) {
 // Underway reports whether the sides are kept apart.
 func (s *Saying) Underway() bool { return s.what.Sound != "" }
 
-// wanted returns the sound that a side hears meanwhile.
+// wanted returns the sound that a side hears while the sides are kept apart.
 func (s *Saying) wanted(side media.Side) *voice {
 	ss := &s.bridge.Sounds
 	switch {

@@ -64,8 +64,8 @@ func (a *attempt) side() media.Side {
 	return media.SideB
 }
 
-// answers notes how long the target took to answer.
-func (a *attempt) answers() { a.target.AnsweredAfter(time.Since(a.started)) }
+// noteAnswerTime notes how long the target took to answer.
+func (a *attempt) noteAnswerTime() { a.target.AnsweredAfter(time.Since(a.started)) }
 
 // stop cancels the attempt's preparation.
 func (a *attempt) stop() {

@@ -48,7 +48,7 @@ func (cu *customer) placed(placing *outbound.Placing) {
 // waits notes that the call has no agent, until release.
 func (cu *customer) waits(p *placement) {
 	cu.placement = p
-	cu.call.record.setPlaced(!cu.call.telling.isCallers())
+	cu.call.record.setPlaced(!cu.call.telling.hasInboundCaller())
 }
 
 // on handles all events while the customer is being called, and later the events that say who answered.
@@ -224,7 +224,7 @@ func (cu *customer) timeout() (why cause.Cause, status int) {
 
 // goOn tells the customer what the route tells, and then calls an agent.
 func (cu *customer) goOn() {
-	if !cu.call.telling.customer() {
+	if !cu.call.telling.tellCustomer() {
 		cu.callAgent()
 	}
 }
@@ -263,7 +263,7 @@ func (f firstAgent) connected() (how, message string) {
 func (f firstAgent) holds() bool { return f.call.telling.underway() }
 
 func (f firstAgent) failed(*replacement) {
-	if f.call.telling.notTaken() {
+	if f.call.telling.sayNotTaken() {
 		return
 	}
 	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)

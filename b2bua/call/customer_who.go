@@ -77,7 +77,7 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	}
 	who, does := e.Verdict, cu.does(e.Verdict)
 	if cu.noteWho(e.Answer) {
-		c.telling.stop(does == config.MachineBridge)
+		c.telling.stopForMachine(does == config.MachineBridge)
 		cu.recall(does)
 	}
 	switch waits := c.whoIs() == first && !c.replacements.underway() && !c.telling.underway(); {
@@ -87,7 +87,7 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 		cu.heard = tillBeep
 	case does == config.MachinePlay:
 		cu.play()
-	case waits && who == answerer.Machine: // a mailbox is told nothing
+	case waits && who == answerer.Machine: // a mailbox hears no statement
 		cu.callAgent()
 	case waits:
 		cu.goOn()

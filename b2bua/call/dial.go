@@ -127,7 +127,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	if !a.plan.Replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
 		c.record.invited(leg.Dialog().CallID, external)
-		if c.whoIs() == ringing || c.telling.isCallers() {
+		if c.whoIs() == ringing || c.telling.hasInboundCaller() {
 			c.record.dialed()
 		}
 	}

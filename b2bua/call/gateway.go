@@ -22,7 +22,7 @@ func (c *Call) gateway() resumer {
 	return r
 }
 
-// resumeAgent tells the agent's end at once that the call goes on. Others are asked later, if they are silent.
+// resumeAgent tells the gateway at once that the call continues. Others are asked later, if they are silent.
 func (c *Call) resumeAgent() {
 	if r := c.gateway(); r != nil {
 		d := c.b.Leg.Dialog()

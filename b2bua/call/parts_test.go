@@ -72,10 +72,12 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 		"*call.trial":        {{event: ofPart{lags{}}}},
 		"*call.replacements": {{event: inBridge{bridge.Said{To: media.SideB}}}},
 		"*call.telling": {
-			{event: inBridge{bridge.Said{}}}, {event: ofPart{agentDue{}}}, {event: ofPart{speakable{}}}, {event: ofPart{receipted{}}}, {event: ofPart{tooLong{}}},
+			{event: inBridge{bridge.Said{}}}, {event: ofPart{agentDue{}}}, {event: ofPart{callerReady{}}},
+			{event: ofPart{receiptDone{}}}, {event: ofPart{tellTimeout{}}},
 		},
 		"*call.customer": {
-			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}}, {event: inBridge{media.EventPlayed{}}},
+			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}},
+			{event: inBridge{media.EventPlayed{}}},
 		},
 		"*call.transfers": {{fact: leg.Asked{Req: sip.NewRequest(sip.REFER, sip.Uri{})}, from: agent}},
 		"*call.rescues":   {{fact: leg.Gone{}, from: agent}}, // only if the route has a rescue

@@ -251,7 +251,7 @@ func (rs *replacements) plugEarly() {
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	if c.attempts.current.answer == nil {
-		c.attempts.current.answers()
+		c.attempts.current.noteAnswerTime()
 		c.telling.agentAnswers()
 	}
 	answer, err := c.attempts.readAnswer(f.SDP)

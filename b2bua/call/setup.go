@@ -191,7 +191,7 @@ func (c *Call) setUpFact(from *LegOnWire, f leg.Fact) phase {
 
 // nextAttempt tries the next target. If none is left, the call waits in the route's queue or the caller is refused.
 func (c *Call) nextAttempt() phase {
-	if next := c.telling.first(); next != nil {
+	if next := c.telling.tellFirst(); next != nil {
 		return next
 	}
 	if c.attempts.try(c.attempts.plan) {
@@ -271,9 +271,9 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		c.attempts.badAnswer(err)
 		return c.nextAttempt()
 	}
-	c.attempts.current.answers()
+	c.attempts.current.noteAnswerTime()
 	c.telling.agentAnswers()
-	if a := c.attempts.current; c.telling.holds() || a.crypto.Awaits() {
+	if a := c.attempts.current; c.telling.holdsAnswer() || a.crypto.Awaits() {
 		a.answer = &f
 		return (*Call).dialing
 	}

@@ -27,7 +27,9 @@ func (c *Call) isUp() bool {
 }
 
 // goesOn reports whether the call continues after a kill: it is up, or its caller is told something first.
-func (c *Call) goesOn() bool { return c.isUp() || c.customer.placement != nil && c.telling.isCallers() }
+func (c *Call) goesOn() bool {
+	return c.isUp() || c.customer.placement != nil && c.telling.hasInboundCaller()
+}
 
 // save writes the state of the call into a sheet. If the call is not answered, or has had no agent yet, its media
 // is saved only for a process that replaces this one.

@@ -30,29 +30,29 @@ type telling struct {
 
 // What a telling reports to itself.
 type (
-	agentDue  struct{} // the target is to be called, so that its answer is due at the statement's end
-	tooLong   struct{} // the caller could not be told within tellWithin
-	speakable struct{} // the caller may be able to hear us now
-	receipted struct { // the receipt of the statement is written
+	agentDue    struct{} // the target is to be called, so that its answer is due at the statement's end
+	tellTimeout struct{} // the caller could not be told within tellWithin
+	callerReady struct{} // the caller may be able to hear us now
+	receiptDone struct { // the receipt of the statement is written
 		at  time.Time // when the statement was over
 		err error
 	}
 )
 
-func (agentDue) isPartEvent()  {}
-func (tooLong) isPartEvent()   {}
-func (speakable) isPartEvent() {}
-func (receipted) isPartEvent() {}
+func (agentDue) isPartEvent()    {}
+func (tellTimeout) isPartEvent() {}
+func (callerReady) isPartEvent() {}
+func (receiptDone) isPartEvent() {}
 
 // tellWithin is how much longer than the sound and the wait for a key a statement may take: a caller that holds the
-// call may not keep a target's place for ever.
+// call must not keep a target's place for ever.
 const tellWithin = 2 * time.Minute
 
-// receiptWithin is how long an agent waits for the receipt to be written. A slow disk may not cost the call.
+// receiptWithin is how long an agent waits for the receipt to be written. A slow disk must not cost the call.
 const receiptWithin = 2 * time.Second
 
-// reaches notes how far the statement has come.
-func (t *telling) reaches(at snapshot.ToldStage) { t.Stage = at }
+// setStage sets how far the statement has come.
+func (t *telling) setStage(at snapshot.ToldStage) { t.Stage = at }
 
 // underway reports whether the statement is not over, so that the caller may not hear an agent.
 func (t *telling) underway() bool {
@@ -66,19 +66,19 @@ func (t *telling) agentAnswers() {
 	}
 }
 
-// holds reports whether a target that has just answered has to wait. What it says from now on is kept.
-func (t *telling) holds() bool {
+// holdsAnswer reports whether a target that has just answered has to wait. What it says from now on is kept.
+func (t *telling) holdsAnswer() bool {
 	if t.underway() {
 		t.call.bridge.Saying.RestartHoldBack()
 	}
 	return t.underway()
 }
 
-// first tells the caller before the first attempt. It returns the next phase, or nil if there is nothing to tell or no
-// target can be called now.
-func (t *telling) first() phase {
+// tellFirst tells the caller before the first attempt. It returns the next phase, or nil if there is nothing to tell,
+// or no target can be called now.
+func (t *telling) tellFirst() phase {
 	c := t.call
-	if t.tells() == nil || t.Stage != snapshot.ToldNothing {
+	if t.config() == nil || t.Stage != snapshot.ToldNothing {
 		return nil
 	}
 	a := c.attempts.pick(c.attempts.plan)
@@ -87,38 +87,38 @@ func (t *telling) first() phase {
 	}
 	c.attempts.putBack(a)
 	c.reserve(a)
-	err := t.choose()
+	err := t.chooseSound()
 	if err == nil {
-		err = t.toCaller()
+		err = t.beginForCaller()
 	}
 	switch {
-	case err == nil && t.tells().Early:
+	case err == nil && t.config().Early:
 		return (*Call).saysEarly
 	case err == nil:
 		return (*Call).bridged
-	case !t.untold(err):
+	case !t.recordNotTold(err):
 		return c.refuse(c.route.Otherwise, cause.NotTold)
 	}
 	return nil
 }
 
-// choose chooses the statement for the caller.
-func (t *telling) choose() (err error) {
+// chooseSound chooses the statement for the caller.
+func (t *telling) chooseSound() (err error) {
 	c := t.call
 	vars := c.variables()
-	if t.Sound, err = t.tells().Sound.Render(vars); err != nil {
+	if t.Sound, err = t.config().Sound.Render(vars); err != nil {
 		return fmt.Errorf("tell.sound: %w", err)
 	}
 	if !c.bridge.Sounds.Has(t.Sound) {
 		return fmt.Errorf("tell.sound names %q, which is not among sounds", t.Sound)
 	}
-	t.describe(false)
+	t.initTold(false)
 	return nil
 }
 
-// describe notes what is known of the statement before it is said. talked says that the caller has spoken since an old
+// initTold notes what is known of the statement before it is said. talked says that the caller has spoken since an old
 // process began it.
-func (t *telling) describe(talked bool) {
+func (t *telling) initTold(talked bool) {
 	t.told = record.Told{
 		Sound: t.Sound, SHA256: t.call.bridge.Sounds.Hash(t.Sound), Language: t.Sound, TalkedOver: talked,
 	}
@@ -126,15 +126,15 @@ func (t *telling) describe(talked bool) {
 
 var errUnheard = errors.New("the caller offers no audio in which a sound can be played")
 
-// toCaller answers the caller, or sends it early media, for the statement.
-func (t *telling) toCaller() error {
+// beginForCaller answers the caller, or sends it early media, for the statement.
+func (t *telling) beginForCaller() error {
 	c := t.call
 	targets := c.attempts.plan.Targets
-	if t.tells().Early {
+	if t.config().Early {
 		if !c.progressSent.earlyMedia && !c.ring(targets) {
 			return errUnheard
 		}
-		t.begins()
+		t.beginStatement()
 		t.speak()
 		return nil
 	}
@@ -149,21 +149,22 @@ func (t *telling) toCaller() error {
 	c.record.answered(&c.times)
 	c.customer.waits(&placement{})
 	c.bridge.Media.Start()
-	t.begins()
+	t.beginStatement()
 	c.bridge.Tell(bridge.Answered{})
 	c.ladder.Decide("the caller is answered, and is told %s before target %s is called", t.Sound, targets[0].Dial.Name)
 	c.step(c.a, leg.Answer{SDP: c.bridge.Agreement.Answer})
 	return nil
 }
 
-// customer tells the first party of a placed call, which has answered. It returns false if there is nothing to tell.
-func (t *telling) customer() bool {
-	if t.tells() == nil || t.Stage != snapshot.ToldNothing {
+// tellCustomer tells the first party of a placed call, which has answered. It returns false if there is nothing to
+// tell.
+func (t *telling) tellCustomer() bool {
+	if t.config() == nil || t.Stage != snapshot.ToldNothing {
 		return false
 	}
-	err := t.choose()
+	err := t.chooseSound()
 	if err == nil {
-		t.begins()
+		t.beginStatement()
 		if t.speak(); t.Stage != snapshot.Tells {
 			t.call.bridge.Saying.End()
 			err = errUnheard
@@ -171,7 +172,7 @@ func (t *telling) customer() bool {
 	}
 	switch {
 	case err == nil:
-	case t.untold(err):
+	case t.recordNotTold(err):
 		return false
 	default:
 		t.call.hangup(cause.NotTold, record.EndedBySystem)
@@ -179,10 +180,10 @@ func (t *telling) customer() bool {
 	return true
 }
 
-// begins keeps the caller and the agent apart, until the statement is over.
-func (t *telling) begins() {
+// beginStatement keeps the caller and the agent apart, until the statement is over.
+func (t *telling) beginStatement() {
 	s := bridge.Statement{To: media.SideA, Sound: t.Sound, Whole: true}
-	if accept := t.tells().Accept; accept != nil {
+	if accept := t.config().Accept; accept != nil {
 		s.Accept, s.Within = accept.Key, accept.Within
 	}
 	t.Stage = snapshot.TellsSoon
@@ -190,7 +191,7 @@ func (t *telling) begins() {
 	t.call.bridge.Saying.Begin(s)
 }
 
-// speak says the statement, if the caller can be heard and hears already.
+// speak says the statement, unless the caller has not described its media yet.
 func (t *telling) speak() {
 	c := t.call
 	if !c.bridge.Saying.Speak() {
@@ -201,15 +202,15 @@ func (t *telling) speak() {
 	c.ladder.Decide("the caller is told %s", t.Sound)
 }
 
-// untold records that the statement can't be said, and reports whether the call continues without it.
-func (t *telling) untold(err error) (goesOn bool) {
+// recordNotTold records that the statement can't be said, and reports whether the call continues without it.
+func (t *telling) recordNotTold(err error) (goesOn bool) {
 	c := t.call
 	c.log.Error().Err(err).Str("sound", t.Sound).Msg("caller not told")
 	c.ladder.Decide("the caller can't be told %s: %v", t.Sound, err)
 	t.told.Sound, t.told.Language = t.Sound, t.Sound
 	c.record.told(t.told)
 	t.Stage, t.Sound = snapshot.ToldAll, ""
-	return !t.tells().Required
+	return !t.config().Required
 }
 
 // on handles the end of the statement and of its receipt, and the caller's ACK. In early media the target's answer
@@ -217,17 +218,17 @@ func (t *telling) untold(err error) (goesOn bool) {
 func (t *telling) on(h happening) (next phase, handled bool) {
 	c := t.call
 	if _, is := h.fact.(leg.Confirmed); is && h.from == c.a && t.underway() {
-		c.mailbox.happened(ofPart{speakable{}}) // after what else the ACK says, which may be the caller's description
+		c.mailbox.happened(ofPart{callerReady{}}) // after what else the ACK says, which may be the caller's description
 	}
 	if e, is := h.event.(inBridge); is {
 		said, is := e.Event.(bridge.Said)
 		if is = is && said.To == media.SideA; is && t.underway() {
-			next = t.said(said)
+			next = t.onSaid(said)
 		}
 		return next, is
 	}
 	part, _ := h.event.(ofPart)
-	if _, is := part.partEvent.(speakable); is {
+	if _, is := part.partEvent.(callerReady); is {
 		if t.Stage == snapshot.TellsSoon {
 			t.speak()
 		}
@@ -235,19 +236,19 @@ func (t *telling) on(h happening) (next phase, handled bool) {
 	}
 	if _, is := part.partEvent.(agentDue); is {
 		if t.underway() {
-			next = t.callsAgent()
+			next = t.callAgent()
 		}
 		return next, true
 	}
-	if _, is := part.partEvent.(tooLong); is {
+	if _, is := part.partEvent.(tellTimeout); is {
 		if t.underway() {
-			next = t.fails(cause.NotTold)
+			next = t.endCall(cause.NotTold)
 		}
 		return next, true
 	}
-	e, is := part.partEvent.(receipted)
+	e, is := part.partEvent.(receiptDone)
 	if is {
-		next = t.receipted(e)
+		next = t.onReceipt(e)
 	}
 	return next, is
 }
@@ -257,7 +258,7 @@ func (t *telling) deadline() (at time.Time) {
 	if t.underway() && t.Stage != snapshot.ToldUnwritten {
 		at = t.until
 	}
-	if t.Stage != snapshot.Tells || t.called || t.tells().Accept != nil {
+	if t.Stage != snapshot.Tells || t.called || t.config().Accept != nil {
 		return at
 	}
 	if ends := t.call.bridge.Saying.Ends(); !ends.IsZero() {
@@ -271,15 +272,15 @@ func (t *telling) deadline() (at time.Time) {
 func (t *telling) due(now time.Time) {
 	if isDue(t.until, now) { // the caller holds the call, or does not say where it hears
 		t.until = time.Time{}
-		t.call.mailbox.happened(ofPart{tooLong{}})
+		t.call.mailbox.happened(ofPart{tellTimeout{}})
 		return
 	}
 	t.called = true
 	t.call.mailbox.happened(ofPart{agentDue{}})
 }
 
-// callsAgent calls the agent that follows the statement. It returns the next phase, or nil to stay in this one.
-func (t *telling) callsAgent() phase {
+// callAgent calls the agent that follows the statement. It returns the next phase, or nil to stay in this one.
+func (t *telling) callAgent() phase {
 	c := t.call
 	t.called = true
 	if c.whoIs() == ringing {
@@ -291,34 +292,34 @@ func (t *telling) callsAgent() phase {
 	return nil
 }
 
-// said handles the end of the statement, and of the wait for a key.
-func (t *telling) said(e bridge.Said) phase {
+// onSaid handles the end of the statement, and of the wait for a key.
+func (t *telling) onSaid(e bridge.Said) phase {
 	c := t.call
 	if t.Stage == snapshot.TellsNotTaken {
 		c.hangup(c.attempts.last.cause, record.EndedBySystem)
 		return nil
 	}
-	if whole := t.note(e.Sent); !whole && !t.Again {
+	if whole := t.noteSent(e.Sent); !whole && !t.Again {
 		t.Again = true
 		c.ladder.Decide("the statement was not sent whole: it is said again")
-		t.begins()
+		t.beginStatement()
 		t.speak()
 		return nil
 	}
 	t.Stage, t.told.Key = snapshot.ToldUnwritten, e.Key
-	accepts := t.tells().Accept
+	accepts := t.config().Accept
 	if accepts != nil {
 		t.told.Accepted = new(t.told.Whole && e.Accepted)
 	}
 	c.record.told(t.told)
 	switch {
-	case !t.told.Whole && t.tells().Required:
-		return t.fails(cause.NotTold)
+	case !t.told.Whole && t.config().Required:
+		return t.endCall(cause.NotTold)
 	case !t.told.Whole:
 		t.Sound = "" // templates may not say that the caller was told
 	case accepts == nil || e.Accepted || accepts.Otherwise.Continues:
 	case accepts.Otherwise.Route == "":
-		return t.fails(cause.NotAccepted)
+		return t.endCall(cause.NotAccepted)
 	default:
 		t.reroute(accepts.Otherwise.Route)
 	}
@@ -327,8 +328,8 @@ func (t *telling) said(e bridge.Said) phase {
 	return nil
 }
 
-// note notes what was sent of the statement, and reports whether that is all of it.
-func (t *telling) note(s media.Sent) (whole bool) {
+// noteSent stores what was sent of the statement, and reports whether that is all of it.
+func (t *telling) noteSent(s media.Sent) (whole bool) {
 	c := t.call
 	into := func(at time.Time) int64 {
 		if at.IsZero() {
@@ -345,10 +346,10 @@ func (t *telling) note(s media.Sent) (whole bool) {
 	return t.told.Whole
 }
 
-// recordPart records a statement that is not said to its end.
-func (t *telling) recordPart() {
+// recordPartly records a statement that is not said to its end.
+func (t *telling) recordPartly() {
 	if t.Stage == snapshot.Tells {
-		t.note(t.call.bridge.Saying.Progress())
+		t.noteSent(t.call.bridge.Saying.Progress())
 		t.told.Whole = false
 		t.call.record.told(t.told)
 	}
@@ -356,7 +357,7 @@ func (t *telling) recordPart() {
 
 // end records a statement that was not said to its end.
 func (t *telling) end() {
-	t.recordPart()
+	t.recordPartly()
 	if t.underway() {
 		t.Stage = snapshot.ToldAll
 	}

@@ -16,8 +16,8 @@ import (
 
 // This file is what follows a statement: its receipt, and the agent or the end of the call.
 
-// tells returns what the call's route tells, or nil.
-func (t *telling) tells() *config.Tell {
+// config returns the tell of the call's route, or nil.
+func (t *telling) config() *config.Tell {
 	if r := t.call.route; r != nil {
 		return r.Tell
 	}
@@ -40,7 +40,7 @@ func (t *telling) reroute(name string) {
 // writeReceipt writes the receipt. The agent waits for it.
 func (t *telling) writeReceipt() {
 	c, told := t.call, t.told
-	done := receipted{at: time.Now()}
+	done := receiptDone{at: time.Now()}
 	if c.host.Receipts == nil {
 		c.mailbox.happened(ofPart{done})
 		return
@@ -61,8 +61,8 @@ func (t *telling) writeReceipt() {
 	})
 }
 
-// receipted lets the agent in.
-func (t *telling) receipted(e receipted) phase {
+// onReceipt connects the agent, now that the receipt is written or has failed.
+func (t *telling) onReceipt(e receiptDone) phase {
 	c := t.call
 	if t.Stage != snapshot.ToldUnwritten {
 		return nil
@@ -71,17 +71,17 @@ func (t *telling) receipted(e receipted) phase {
 		c.log.Error().Err(e.err).Msg("receipt not written")
 		c.ladder.Decide("the receipt of the statement is not written: %v", e.err)
 	}
-	t.reaches(snapshot.ToldAll)
+	t.setStage(snapshot.ToldAll)
 	c.ladder.Decide("the caller was told %s in %d packets", t.Sound, t.told.Packets)
 	c.bridge.Saying.End()
 	if t.Accepted {
 		c.bridge.Tell(bridge.Told{})
 	}
-	return t.letIn()
+	return t.connectAgent()
 }
 
-// letIn connects the agent that has answered meanwhile, or calls it.
-func (t *telling) letIn() phase {
+// connectAgent connects the agent if it has answered, and otherwise calls it.
+func (t *telling) connectAgent() phase {
 	c := t.call
 	a := c.attempts.current
 	answered := a != nil && a.answer != nil && !a.crypto.Awaits()
@@ -89,7 +89,7 @@ func (t *telling) letIn() phase {
 	case c.whoIs() == ringing && answered:
 		return c.bridgeTo(*a.answer)
 	case !t.called:
-		next := t.callsAgent()
+		next := t.callAgent()
 		c.checkpoint.flush(true)
 		return next
 	case c.whoIs() == ringing:
@@ -103,8 +103,8 @@ func (t *telling) letIn() phase {
 	return nil
 }
 
-// fails ends a call whose caller was not told, or does not accept.
-func (t *telling) fails(why cause.Cause) phase {
+// endCall ends a call whose caller was not told, or does not accept.
+func (t *telling) endCall(why cause.Cause) phase {
 	c := t.call
 	if c.whoIs() != ringing {
 		c.hangup(why, record.EndedBySystem)
@@ -114,43 +114,44 @@ func (t *telling) fails(why cause.Cause) phase {
 	return c.refuse(c.route.Otherwise, why)
 }
 
-// notTaken tells the caller that no target takes the call. It returns false if there is nothing to say.
-func (t *telling) notTaken() bool {
+// sayNotTaken tells the caller that no target takes the call. It returns false if there is nothing to say.
+func (t *telling) sayNotTaken() bool {
 	c := t.call
-	tell := t.tells()
+	tell := t.config()
 	if t.Stage == snapshot.ToldNothing || tell == nil || tell.NotTaken == "" || !c.bridge.Sounds.Has(tell.NotTaken) {
 		return false
 	}
-	t.recordPart()
+	t.recordPartly()
 	c.bridge.Saying.Begin(bridge.Statement{To: media.SideA, Sound: tell.NotTaken, Whole: true})
-	t.reaches(snapshot.TellsNotTaken)
+	t.setStage(snapshot.TellsNotTaken)
 	if !c.bridge.Saying.Speak() {
 		return false
 	}
-	c.ladder.Decide("the caller is told that nobody takes the call")
+	c.ladder.Decide("the caller hears that no target takes the call")
 	return true
 }
 
-// stop ends the statement, because a machine has answered the placed call. An agent that was called meanwhile is
-// connected if it goes with machines; otherwise its call ends next.
-func (t *telling) stop(connects bool) {
+// stopForMachine ends the statement, because a machine has answered the placed call. An agent that has been called is
+// connected if connects is true; otherwise its call ends next.
+func (t *telling) stopForMachine(connects bool) {
 	c := t.call
 	if !t.underway() {
 		return
 	}
-	t.recordPart()
-	t.reaches(snapshot.ToldAll)
+	t.recordPartly()
+	t.setStage(snapshot.ToldAll)
 	c.bridge.Saying.End()
 	if connects && c.replacements.underway() {
-		t.letIn()
+		t.connectAgent()
 	}
 }
 
-// isCallers reports whether this is a call of a caller that was answered for the statement.
-func (t *telling) isCallers() bool { return t.call.a != nil && t.call.a.Leg.UAS }
+// hasInboundCaller reports whether the caller has called us, so that the call was answered for the statement. The
+// tellCustomer of a placed call was called by us.
+func (t *telling) hasInboundCaller() bool { return t.call.a != nil && t.call.a.Leg.UAS }
 
-// disposition returns the disposition of an answered call. One without an agent, whose caller was told something, has
-// failed for its caller.
+// disposition returns the disposition of an answered call. A call that was answered for the statement and never got an
+// agent has failed for its caller.
 func (t *telling) disposition(why cause.Cause) string {
 	switch {
 	case t.call.connected != nil || t.Stage == snapshot.ToldNothing:

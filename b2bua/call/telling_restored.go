@@ -33,7 +33,7 @@ func (t *telling) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// resume continues with a caller that an old process was telling something. It returns false if there is none.
+// resume continues an old process's statement. It returns false if there is none.
 func (t *telling) resume() bool {
 	c := t.call
 	is, from := t.Telling, media.Sent{}
@@ -43,10 +43,10 @@ func (t *telling) resume() bool {
 	err := error(nil)
 	switch {
 	case !t.underway():
-	case t.tells() == nil:
+	case t.config() == nil:
 		err = errTellsNothing
 	case is.Stage == snapshot.TellsNotTaken:
-		if !t.notTaken() {
+		if !t.sayNotTaken() {
 			c.hangup(c.attempts.last.cause, record.EndedBySystem)
 		}
 		return true
@@ -54,19 +54,19 @@ func (t *telling) resume() bool {
 		err = errGoneSound
 	}
 	switch {
-	case err != nil && t.tells() != nil && !t.untold(err):
+	case err != nil && t.config() != nil && !t.recordNotTold(err):
 		c.hangup(cause.NotTold, record.EndedBySystem)
 		return true
 	case err != nil, !t.underway():
-		t.reaches(snapshot.ToldAll)
-		c.bridge.Saying.LetGo()
+		t.setStage(snapshot.ToldAll)
+		c.bridge.Saying.ReleaseHoldBack()
 		return false
 	}
 	if is.Packets > 0 {
 		from = media.Sent{At: is.At, Packets: is.Packets, Missed: is.Missed, First: leg.TimeOf(is.First)}
 	}
-	t.describe(is.Talked)
-	t.begins()
+	t.initTold(is.Talked)
+	t.beginStatement()
 	c.bridge.Saying.Resume(from, is.Key)
 	t.speak()
 	return true

@@ -52,7 +52,7 @@ func (w *world) iceTalk() *iceTalk {
 	return k
 }
 
-// unknown checks that a party is told nothing of the caller's ICE.
+// unknown checks that the SDP for a party has no trace of the caller's ICE.
 func (k *iceTalk) unknown(w *world, m received) {
 	w.t.Helper()
 	for _, word := range []string{"a=ice-", "a=candidate", "a=mid", "fingerprint"} {
@@ -72,13 +72,15 @@ func (k *iceTalk) stays() {
 	if got := s.peers[media.SideB].ICE; got != nil {
 		k.w.t.Errorf("the other side is checked by %+v", got)
 	}
-	if got := s.crypto[media.SideA]; !sameKeys(got.Receive, k.phone.keys.Send) || !sameKeys(got.Send, k.phone.keys.Receive) {
+	if got := s.crypto[media.SideA]; !sameKeys(got.Receive, k.phone.keys.Send) ||
+		!sameKeys(got.Send, k.phone.keys.Receive) {
 		k.w.t.Errorf("the caller has other keys: %+v", got)
 	}
 }
 
-// TestICEWithTransfer: a hold by the caller, a transfer by the agent and a kill change nothing of the checks and keys of a
-// caller with ICE, and whoever takes the call does not hear of them. New credentials change both ends' credentials only.
+// TestICEWithTransfer: a hold by the caller, a transfer by the agent and a kill change nothing of the checks and keys
+// of a caller with ICE, and the party that takes the call does not see them. New credentials change both ends'
+// credentials only.
 func TestICEWithTransfer(t *testing.T) {
 	inWorldWith(t, withICE(transferConfig), func(w *world) {
 		k := w.iceTalk()
@@ -96,9 +98,10 @@ func TestICEWithTransfer(t *testing.T) {
 		w.restart()
 		w.agent.reply(w.agent.expect("BYE"), 481, "No More", "", "") // again, because the answer was not noted
 		k.stays()
-		ok := k.reinvites(k.offers("anew"))
+		ok := k.reinvites(k.offers("restarted"))
 		setup := w.session().peers[media.SideA].ICE
-		if attribute(ok, "ice-ufrag") == k.ufrag || setup == nil || setup.Peer.Ufrag != "anew" || setup.Own.Ufrag != attribute(ok, "ice-ufrag") {
+		if attribute(ok, "ice-ufrag") == k.ufrag || setup == nil || setup.Peer.Ufrag != "restarted" ||
+			setup.Own.Ufrag != attribute(ok, "ice-ufrag") {
 			t.Errorf("after a restart of its ICE the caller is checked by %+v; we answered\n%s", setup, ok.raw)
 		}
 		k.checks = setup
@@ -125,7 +128,8 @@ func TestICEOverTCP(t *testing.T) {
 		d := w.carrier.newCall("+15075785607")
 		d.sdp = k.offers("peer", "a=candidate:1 1 tcp 1518280447 192.0.2.10 9 typ host tcptype active")
 		w.carrier.invite(d)
-		if m := w.carrier.expect("SIP/2.0 488"); !strings.HasPrefix(m.value("Warning"), "302 ") || !strings.Contains(m.value("Warning"), "over TCP") {
+		if m := w.carrier.expect("SIP/2.0 488"); !strings.HasPrefix(m.value("Warning"), "302 ") ||
+			!strings.Contains(m.value("Warning"), "over TCP") {
 			t.Errorf("refused by\n%s", m.raw)
 		}
 		w.carrier.ackRefused(d)

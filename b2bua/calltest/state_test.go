@@ -24,7 +24,8 @@ func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value
 		}
 	case kind == reflect.Pointer && ours(v.Type().Elem()) && !v.IsNil():
 		fieldsOf(v.Elem(), path, do)
-	case (kind == reflect.Array || kind == reflect.Slice) && v.Len() > 0 && (path == "Legs" || path == "Bridge.Sounds.Voices"):
+	case (kind == reflect.Array || kind == reflect.Slice) && v.Len() > 0 &&
+		(path == "Legs" || path == "Bridge.Sounds.Voices"):
 		for i := range v.Len() {
 			fieldsOf(v.Index(i), path, do)
 		}
@@ -71,15 +72,17 @@ func TestStateIsRestored(t *testing.T) {
 		"Ended": "TestRecordedCallIsOver", "Refused": "TestRingingCallIsTold",
 		"Noted.At": "TestClockSetBack", "Noted.Uptime": "TestClockSetBack", "Noted.Boot": "TestClockSetBack",
 		"Ladder": "TestLadderOfACallThatGoesOn", "Attempts.Beside": "TestNotedAttemptsAreOver",
-		"Customer.Telling": "TestStatementGoesOn",
-		"Legs.State":       "TestUASEveryStateAndInput", "Legs.Crypto": "TestCallsLiveOn", "Legs.Flow": "TestStreamCallerWhoseProcessIsKilled",
+		"Customer.Telling": "TestStatementGoesOn", "Legs.State": "TestUASEveryStateAndInput",
+		"Legs.Crypto": "TestCallsLiveOn", "Legs.Flow": "TestStreamCallerWhoseProcessIsKilled",
 	}
 	covered := map[string]bool{}
 	compare := func(saved *snapshot.Call, text []byte) {
 		again, err := snapshot.Decode(text)
 		must(t, err)
 		want := map[string][]any{}
-		fieldsOf(reflect.ValueOf(saved).Elem(), "", func(path string, v reflect.Value) { want[path] = append(want[path], v.Interface()) })
+		fieldsOf(reflect.ValueOf(saved).Elem(), "", func(path string, v reflect.Value) {
+			want[path] = append(want[path], v.Interface())
+		})
 		fieldsOf(reflect.ValueOf(again).Elem(), "", func(path string, v reflect.Value) {
 			var was any
 			if of := want[path]; len(of) > 0 {
@@ -104,7 +107,8 @@ func TestStateIsRestored(t *testing.T) {
 			"Times.Started": nil, "Times.Answered": nil, "Times.Until": later, "Times.SetupUntil": later + 1,
 			"Attempts.Beside": nil, "Attempts.Current.Dest": nil, "Attempts.Current.MediaName": k.Bridge.Media.Addr[1],
 			"Attempts.Current.Dropped": []string{"x-dropped"}, "Transfers.Last": &record.Transfer{To: "+1", Code: 200},
-			"Bridge.Media.Listening": [2]bool{true, true}, "Bridge.Media.Changes": []snapshot.Change{{At: later, What: record.AfterRestart}},
+			"Bridge.Media.Listening":    [2]bool{true, true},
+			"Bridge.Media.Changes":      []snapshot.Change{{At: later, What: record.AfterRestart}},
 			"Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false, "Customer.Telling": nil,
 		}
 	}
@@ -165,7 +169,8 @@ func TestStateIsRestored(t *testing.T) {
 		_, err := w.server.HandOver(func(s record.Saved, _ *media.Sockets) error { compare(saved, s.State); return nil })
 		must(t, err)
 	})
-	all := &snapshot.Call{Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}}, Replacement: &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}}}
+	all := &snapshot.Call{Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}},
+		Replacement: &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}}}
 	all.Bridge.Sounds.Voices = [2]*snapshot.Voice{{}, {}}
 	fieldsOf(reflect.ValueOf(all).Elem(), "", func(path string, v reflect.Value) {
 		if !covered[path] && elsewhere[path] == "" {

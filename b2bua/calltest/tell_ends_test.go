@@ -37,13 +37,13 @@ func TestCallerAccepts(t *testing.T) {
 		at        string
 		key       string
 	}{
-		"accepted after it":        {"", 0, '1', "agent", "1"},
-		"accepted during it":       {"", '1', 0, "agent", "1"},
-		"another key":              {"", 0, '2', "", "2"},
-		"no key":                   {"", 0, 0, "", ""},
-		"another key, and goes on": {", otherwise: continue", 0, '2', "agent", "2"},
-		"no key, and goes on":      {", otherwise: continue", 0, 0, "agent", ""},
-		"another key, to people":   {", otherwise: {route: people}", 0, '2', "spare", "2"},
+		"accepted after it":          {"", 0, '1', "agent", "1"},
+		"accepted during it":         {"", '1', 0, "agent", "1"},
+		"another key":                {"", 0, '2', "", "2"},
+		"no key":                     {"", 0, 0, "", ""},
+		"another key, and continues": {", otherwise: continue", 0, '2', "agent", "2"},
+		"no key, and continues":      {", otherwise: continue", 0, 0, "agent", ""},
+		"another key, to people":     {", otherwise: {route: people}", 0, '2', "spare", "2"},
 	} {
 		runIn(t, name, tellsWith(accept+tt.otherwise+"}"), func(w *world) {
 			d := w.isTold("+15075785607")
@@ -109,7 +109,7 @@ func TestNotTaken(t *testing.T) {
 	}
 }
 
-// Before anybody can be called nothing is said: the caller is refused as without tell.
+// If no target can be called, the statement is not said: the caller is refused as without tell.
 func TestRefusedUntold(t *testing.T) {
 	full := strings.Replace(tellConfig, `@192.0.2.20:32681"}`, `@192.0.2.20:32681", max_calls: 1}`, 1)
 	full = strings.Replace(full, "[agent, spare]", "[agent]", 1)
@@ -197,8 +197,9 @@ func TestHoldDuringTheStatement(t *testing.T) {
 	})
 }
 
-// Nobody gets through untold: orders during the statement are refused, and what a target does has no effect on it.
-func TestNobodyGetsThroughUntold(t *testing.T) {
+// No caller reaches an agent without the statement: orders during the statement are refused, and what a target does has
+// no effect on it.
+func TestNoCallerGetsThroughUntold(t *testing.T) {
 	inWorldWith(t, tellConfig, func(w *world) {
 		d := w.isTold("+15075785607")
 		id := w.server.Live(w.t.Context())[0].Record.ID

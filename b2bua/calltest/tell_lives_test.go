@@ -106,7 +106,7 @@ func TestStatementToALateOffer(t *testing.T) {
 	})
 }
 
-// An upgrade goes on in mid-statement. After a kill the statement begins again.
+// After an upgrade the statement continues where it was. After a kill it restarts.
 func TestStatementGoesOn(t *testing.T) {
 	for name, upgraded := range map[string]bool{"an upgrade": true, "a kill": false} {
 		runIn(t, name, tellConfig, func(w *world) {
@@ -129,7 +129,7 @@ func TestStatementGoesOn(t *testing.T) {
 			rest := saidWhole()
 			if at := w.session().plays[media.SideA].From; upgraded {
 				if at != statement/2 {
-					t.Errorf("it goes on at %v", at)
+					t.Errorf("it continues at %v", at)
 				}
 				rest.Packets = 125
 			} else if at != 0 {

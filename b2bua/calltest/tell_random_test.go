@@ -25,7 +25,8 @@ var toldCalls = flag.Int("told", 200, "how many random calls TestToldWhateverHap
 var anyTell = strings.NewReplacer(
 	"tell: {sound: eu}", "tell: {sound: eu}, rescue: {}",
 	`20:32681"}`, `20:32681", transfer: local, transfer_numbers: ["^\\+1509"]}`,
-	`"^\\+1509", targets: [spare]}`, `"^\\+1509", targets: [spare]}`+"\n  - {target: agent, to: \"^\\\\+1509\", targets: [spare]}",
+	`"^\\+1509", targets: [spare]}`,
+	`"^\\+1509", targets: [spare]}`+"\n  - {target: agent, to: \"^\\\\+1509\", targets: [spare]}",
 ).Replace(tellConfig)
 
 // toldCall is one random call of a route that tells its callers something. It judges what reaches the caller by what
@@ -36,10 +37,10 @@ type toldCall struct {
 	r         *rand.Rand
 	d         *dialogue
 	log       []string
-	asks      bool // the configuration hangs up on who has not pressed 1
+	asks      bool // the configuration hangs up on a caller that has not pressed 1
 	whole     bool // the statement was sent whole at least once
 	some      bool // some statement has come to its end
-	lets      bool // the configuration lets in who was not told whole, or has not accepted
+	lets      bool // the configuration connects callers that did not hear the whole statement, or did not accept
 	most      int64
 	ones      int       // how often the caller has pressed 1
 	described string    // by the caller's last re-INVITE
@@ -91,7 +92,8 @@ func (c *toldCall) statementEnds() {
 	s.mu.Lock()
 	p, began := s.plays[media.SideA], s.began[media.SideA]
 	s.mu.Unlock()
-	if p.Sound == nil || p.Sound.Duration() != statement || !p.Whole || began.IsZero() || time.Since(began) < statement-p.From {
+	if p.Sound == nil || p.Sound.Duration() != statement || !p.Whole || began.IsZero() ||
+		time.Since(began) < statement-p.From {
 		return
 	}
 	if p.From > 0 && c.moved.After(c.grown) && !began.Before(c.moved) {
@@ -155,7 +157,8 @@ func (c *toldCall) agentActs(p *peer) {
 				synctest.Wait()
 				c.agentAsks(p, m)
 			}
-		case strings.HasPrefix(m.raw, "BYE"), strings.HasPrefix(m.raw, "CANCEL"), strings.HasPrefix(m.raw, "OPTIONS"), strings.HasPrefix(m.raw, "NOTIFY"):
+		case strings.HasPrefix(m.raw, "BYE"), strings.HasPrefix(m.raw, "CANCEL"),
+			strings.HasPrefix(m.raw, "OPTIONS"), strings.HasPrefix(m.raw, "NOTIFY"):
 			p.reply(m, 200, "OK", "a", "")
 		}
 	}
@@ -168,7 +171,8 @@ func (c *toldCall) agentAsks(p *peer, invite received) {
 		p.agentRequest("BYE", invite, "a", 1, pick([]string{"X-Why: done", "Reason: Q.850;cause=41"}, n))
 		c.did("the agent hangs up, %d", n)
 	case 2:
-		p.agentRequest("REFER", invite, "a", 1, "Refer-To: <sip:+15095550100@198.51.100.1>", "Contact: <sip:agent@192.0.2.20:32681>")
+		p.agentRequest("REFER", invite, "a", 1, "Refer-To: <sip:+15095550100@198.51.100.1>",
+			"Contact: <sip:agent@192.0.2.20:32681>")
 		c.did("the agent transfers the caller")
 	default:
 		p.agentRequest(pick([]string{"OPTIONS", "UPDATE"}, n-3), invite, "a", 1)
@@ -241,7 +245,8 @@ func (c *toldCall) acts() {
 		for _, live := range w.server.Live(w.t.Context()) {
 			id := live.Record.ID
 			_, err := w.server.Play(w.t.Context(), id, bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone})
-			_, other := w.server.Order(w.t.Context(), id, pick([]bridge.Order{bridge.OrderHold, bridge.OrderUnhold, bridge.OrderRecord}, c.r.IntN(3)))
+			order := pick([]bridge.Order{bridge.OrderHold, bridge.OrderUnhold, bridge.OrderRecord}, c.r.IntN(3))
+			_, other := w.server.Order(w.t.Context(), id, order)
 			_, moved := w.server.Transfer(w.t.Context(), id, toNumber("+15095550100"))
 			c.did("orders: %v, %v, %v", err, other, moved)
 		}
@@ -307,8 +312,8 @@ func (c *toldCall) play() {
 	}
 }
 
-// Whatever happens, no agent is heard before the statement was said whole, no receipt claims more than was sent, and
-// nothing is left.
+// Whatever happens, no agent is heard before the whole statement was said, no receipt claims more than was sent, and
+// the process keeps no resource of the call.
 func TestToldWhateverHappens(t *testing.T) {
 	settings := []string{
 		"", "early: true", `accept: {key: "1", within: 3s}`, `accept: {key: "1", within: 3s, otherwise: continue}`,

@@ -29,8 +29,8 @@ type PeerICE struct {
 }
 
 // readICE reads the ICE of the audio stream. It returns nil if there is none that can be used: RTCP must share the port
-// of RTP, so that there is one component, and nothing between the peer and us may have changed the address in c= (RFC
-// 8839 §4.2.5: mismatch).
+// of RTP, so that there is one component, and the address in c= must be one of the candidates, or a middlebox has
+// changed it (RFC 8839 §4.2.5: mismatch).
 func readICE(session, stream string) (p *PeerICE, mismatch bool) {
 	p = &PeerICE{Credentials: ice.Credentials{
 		Ufrag: attributeIn(stream, session, "ice-ufrag"), Password: attributeIn(stream, session, "ice-pwd"),
@@ -212,6 +212,6 @@ func (l *LegCrypto) Checks(d *Description) *ice.Setup {
 	return &ice.Setup{Own: l.dtls.ice.own, Peer: peer.Credentials, Lite: peer.Lite, Candidates: peer.Candidates}
 }
 
-// isChecked reports whether the peer proves its address by checks, so that the address in its description means
-// nothing.
+// isChecked reports whether the peer proves its address by checks, so that the address in its description is
+// ignored.
 func (d *Description) isChecked() bool { return d.OverDTLS() && d.securing.association.ice != nil }

@@ -26,7 +26,8 @@ func browserText(ufrag string, more ...string) []byte {
 	}
 	return []byte("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n" + session +
 		"m=audio 9 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:" + ufrag +
-		"\r\na=ice-pwd:browser-password+browser\r\na=ice-options:trickle\r\na=setup:actpass\r\n" + printOf("AB") + "\r\n" + stream)
+		"\r\na=ice-pwd:browser-password+browser\r\na=ice-options:trickle\r\na=setup:actpass\r\n" +
+		printOf("AB") + "\r\n" + stream)
 }
 
 // ICE characters have no hyphen.
@@ -64,16 +65,19 @@ func one(t *testing.T, text, prefix string) string {
 	return all[0]
 }
 
-// A browser's offer is answered as by an ICE-lite agent. Nothing of its ICE is shown to the other side.
+// A browser's offer is answered as by an ICE-lite agent. The other side sees none of its ICE.
 func TestICEAnswer(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
-	d, text := answerOf(t, l, browser("abcd", "a=rtcp-mux", "a=candidate:1 1 udp 2113937151 9b36eaac.local 51472 typ host"))
+	d, text := answerOf(t, l, browser("abcd", "a=rtcp-mux",
+		"a=candidate:1 1 udp 2113937151 9b36eaac.local 51472 typ host"))
 	session, stream, _ := strings.Cut(text, "m=audio ")
-	if !strings.Contains(session, "a=ice-lite\r\n") || !strings.Contains(session, "a=group:BUNDLE 0\r\n") || strings.Count(text, "a=candidate:") != 1 {
+	if !strings.Contains(session, "a=ice-lite\r\n") || !strings.Contains(session, "a=group:BUNDLE 0\r\n") ||
+		strings.Count(text, "a=candidate:") != 1 {
 		t.Errorf("got\n%s", text)
 	}
 	for prefix, want := range map[string]string{
-		"a=candidate:": "1 1 UDP 2130706431 198.51.100.1 20000 typ host", "a=mid:": "0", "a=setup:": "passive", "a=rtcp-mux": "", "a=end-of-candidates": "",
+		"a=candidate:": "1 1 UDP 2130706431 198.51.100.1 20000 typ host", "a=mid:": "0", "a=setup:": "passive",
+		"a=rtcp-mux": "", "a=end-of-candidates": "",
 	} {
 		if got := one(t, stream, prefix); got != want {
 			t.Errorf("%s%s; want %s", prefix, got, want)
@@ -121,7 +125,8 @@ func TestICERestart(t *testing.T) {
 	if err == nil {
 		t.Errorf("an answer with actpass is taken: %+v", answer)
 	}
-	answer, err = Read([]byte(strings.Replace(string(browser("abcd", "a=rtcp-mux")), "actpass", "active", 1)), l.AcceptAnswer())
+	answer, err = Read([]byte(strings.Replace(string(browser("abcd", "a=rtcp-mux")), "actpass", "active", 1)),
+		l.AcceptAnswer())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,8 +151,10 @@ func TestICERestart(t *testing.T) {
 // A lite peer is checked: its candidates for RTP over UDP, in the order of their priority. We are the DTLS client.
 func TestICELite(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
-	d, text := answerOf(t, l, browser("abcd", "s:a=ice-lite", "a=rtcp-mux", "a=candidate:1 1 tcp 9 192.0.2.9 9 typ host", "a=candidate:1 2 udp 9 192.0.2.9 9 typ host",
-		"a=candidate:2 1 udp 5 192.0.2.5 5 typ host", "a=candidate:3 1 UDP 7 192.0.2.7 7 typ host generation 0", "a=candidate:4 1 udp 6 224.0.0.1 6 typ host",
+	d, text := answerOf(t, l, browser("abcd", "s:a=ice-lite", "a=rtcp-mux", "a=candidate:1 1 tcp 9 192.0.2.9 9 typ host",
+		"a=candidate:1 2 udp 9 192.0.2.9 9 typ host",
+		"a=candidate:2 1 udp 5 192.0.2.5 5 typ host", "a=candidate:3 1 UDP 7 192.0.2.7 7 typ host generation 0",
+		"a=candidate:4 1 udp 6 224.0.0.1 6 typ host",
 		"a=candidate:5 1 udp 4 2001:db8::4 4 typ host", "a=candidate:6 1 udp 3 192.0.2.3 0 typ host", "a=candidate:bad"))
 	var got []string
 	for _, c := range l.Checks(d).Candidates {
@@ -171,27 +178,34 @@ func TestUnusableICE(t *testing.T) {
 		"short ufrag":    {browser("abc", "a=rtcp-mux"), false},
 		"long ufrag":     {browser(strings.Repeat("a", 257), "a=rtcp-mux"), false},
 		"bad characters": {browserText("abcd", "a=rtcp-mux"), false},
-		"another address": {[]byte(strings.Replace(string(browser("abcd", "a=rtcp-mux", "a=candidate:1 1 udp 9 192.0.2.9 9 typ host")),
+		"another address": {[]byte(strings.Replace(string(browser("abcd", "a=rtcp-mux",
+			"a=candidate:1 1 udp 9 192.0.2.9 9 typ host")),
 			"c=IN IP4 0.0.0.0", "c=IN IP4 192.0.2.8", 1)), true},
 	} {
 		l := NewLegCrypto(dtlsMedia, ourPrint, false)
 		d, text := answerOf(t, l, tt.offer)
-		if l.Checks(d) != nil || strings.Contains(text, "a=ice-ufrag") || strings.Contains(text, "a=ice-mismatch\r\n") != tt.mismatch {
+		if l.Checks(d) != nil || strings.Contains(text, "a=ice-ufrag") ||
+			strings.Contains(text, "a=ice-mismatch\r\n") != tt.mismatch {
 			t.Errorf("%s: %+v\n%s", name, l.Checks(d), text)
 		}
 	}
-	for _, candidate := range []string{"a=candidate:1 1 udp 9 192.0.2.8 9 typ host", "a=candidate:1 1 udp 9 x.local 9 typ host"} {
+	for _, candidate := range []string{"a=candidate:1 1 udp 9 192.0.2.8 9 typ host",
+		"a=candidate:1 1 udp 9 x.local 9 typ host"} {
 		l := NewLegCrypto(dtlsMedia, ourPrint, false)
-		d, _ := answerOf(t, l, []byte(strings.Replace(string(browser("abcd", "a=rtcp-mux", candidate)), "c=IN IP4 0.0.0.0", "c=IN IP4 192.0.2.8", 1)))
+		d, _ := answerOf(t, l, []byte(strings.Replace(string(browser("abcd", "a=rtcp-mux", candidate)), "c=IN IP4 0.0.0.0",
+			"c=IN IP4 192.0.2.8", 1)))
 		if l.Checks(d) == nil {
 			t.Errorf("no ICE with %s", candidate)
 		}
 	}
 }
 
-// An offer whose candidates are all over TCP is refused in words: nothing would ever come over UDP.
+// An offer whose candidates are all over TCP is refused in words: no packet would ever come over UDP.
 func TestICEOverTCP(t *testing.T) {
-	const tcp, udp = "a=candidate:1 1 tcp 1518280447 192.0.2.9 9 typ host tcptype active", "a=candidate:2 1 UDP 1 192.0.2.9 4000 typ host"
+	const (
+		tcp = "a=candidate:1 1 tcp 1518280447 192.0.2.9 9 typ host tcptype active"
+		udp = "a=candidate:2 1 UDP 1 192.0.2.9 4000 typ host"
+	)
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
 	for _, lite := range []string{"s:a=ice-lite", "s:a=x"} {
 		if _, err := Read(browser("abcd", lite, "a=rtcp-mux", tcp), l.Accept()); !errors.Is(err, ErrTCP) {

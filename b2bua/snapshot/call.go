@@ -106,19 +106,19 @@ type Rescues struct {
 	Count int `cbor:"1,keyasint,omitempty"` // how many times the caller was kept after losing an agent
 }
 
-// Customer is the state of a placed call, or of one whose caller is told, until it has an agent. That of a placed call
-// is only saved for a process that replaces this one.
+// Customer is the state of a placed call, or of a call whose caller hears a statement, until it has an agent. A placed
+// call's is only saved for a process that replaces this one.
 type Customer struct {
 	Agents   []string `cbor:"1,keyasint,omitempty"` // the targets to call
 	Reserved string   `cbor:"2,keyasint,omitempty"` // the target in Agents that has a reserved place
 	Shared   bool     `cbor:"3,keyasint,omitempty"` // the route's split chose the first target
 	Machine  bool     `cbor:"4,keyasint,omitempty"` // a machine has answered, which hears a sound after its beep
 	Playing  bool     `cbor:"5,keyasint,omitempty"` // the sound is playing
-	Telling  *Telling `cbor:"6,keyasint,omitempty"` // nil if the call's route tells nothing
+	Telling  *Telling `cbor:"6,keyasint,omitempty"` // nil if the route has no statement
 }
 
-// Telling is the statement that a caller hears before an agent (routes[].tell), until the call has an agent. What was
-// said of it is only saved for a process that replaces this one; after a kill the statement begins again.
+// Telling is the statement that a caller hears before an agent (routes[].tell), until the call has an agent. How far it
+// has come is only saved for a process that replaces this one; after a kill the statement restarts.
 type Telling struct {
 	Stage    ToldStage     `cbor:"1,keyasint,omitempty"`
 	Sound    string        `cbor:"2,keyasint,omitempty"`
@@ -128,7 +128,7 @@ type Telling struct {
 	Packets  int64         `cbor:"6,keyasint,omitempty"`
 	Missed   int64         `cbor:"7,keyasint,omitempty"`
 	First    leg.Instant   `cbor:"8,keyasint,omitempty"`  // when its first packet was sent
-	Talked   bool          `cbor:"9,keyasint,omitempty"`  // the caller has spoken meanwhile
+	Talked   bool          `cbor:"9,keyasint,omitempty"`  // the caller has spoken during it
 	Key      byte          `cbor:"10,keyasint,omitempty"` // the key that was pressed during the sound; 0 if none
 }
 

@@ -42,11 +42,13 @@ func simulateWhatsappCommand() *cobra.Command {
 	var o whatsappCall
 	f := c.Flags()
 	f.StringVar(&o.server, "server", "", "host, and port if it is not 5061, of the SIP server, as they are set at Meta")
-	f.StringVar(&o.sendTo, "send-to", "", "host and port that is called instead; the certificate is still that of --server")
+	f.StringVar(&o.sendTo, "send-to", "",
+		"host and port that is called instead; the certificate is still that of --server")
 	f.StringVar(&o.call.Business, "called", "", "number of the business, like +15075785607")
 	f.StringVar(&o.call.From, "from", "+15550100001", "the WhatsApp user's number")
 	f.StringVar(&o.call.Media, "media", whatsapp.MediaICE, "ice (ICE and DTLS) or sdes, as it is set at the number")
-	f.StringVar(&o.passwordFile, "password-file", "", "file with the number's SIP password (default none: a challenge ends the call)")
+	f.StringVar(&o.passwordFile, "password-file", "",
+		"file with the number's SIP password (default none: a challenge ends the call)")
 	f.StringArrayVar(&o.headers, "header", nil,
 		"a further header of the INVITE, like 'x-wa-meta-cta-payload: sale'; may be repeated")
 	f.StringVar(&o.secure.authority, "ca", "", "PEM file of the authorities for TLS (default those of the system)")

@@ -18,11 +18,11 @@ import (
 
 func toldCommand() *cobra.Command {
 	c := cli.Command("told [ID]", "Show and verify the receipts of what callers were told",
-		"Show the receipt of a call: what its caller was told before the agent was connected. Without ID: how many receipts\n"+
-			"this node has, whether they are whole, their public key, and their head, the SHA-256 of the newest one. It reads the\n"+
-			"directory beside store.path, beside a running server or without one.\n"+
-			"--verify reads a file of receipts, or a directory, and says whether a receipt was changed or is missing; the exit code\n"+
-			"is 1 then. With a head that was kept elsewhere it also finds receipts that are missing at the end.",
+		"Show the receipt of a call: what its caller was told before the agent was connected. Without ID: how many\n"+
+			"receipts this node has, whether they are whole, their public key, and their head, the SHA-256 of the newest\n"+
+			"one. It reads the directory beside store.path, beside a running server or without one.\n"+
+			"--verify reads a file of receipts, or a directory, and says whether a receipt was changed or is missing; the\n"+
+			"exit code is 1 then. With a head that was kept elsewhere it also finds receipts that are missing at the end.",
 		"  flowbridge told 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n"+
 			"  flowbridge told\n"+
 			"  flowbridge told --verify receipts/ --key NO1Bq0Hy…= --head 5f3a…")
@@ -84,9 +84,10 @@ func receiptsDir(file, db string) (string, error) {
 
 // showReceipts prints the receipts of a call.
 func showReceipts(w io.Writer, dir, call string, asJSON bool) error {
-	found, err := receipt.Of(dir, call)
+	found, err := receipt.Find(dir, call)
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%s has no receipt of call %s; its record says what it was told, and which node had it", dir, cli.Shown(call))
+		err = fmt.Errorf("%s has no receipt of call %s; its record says what it was told, and which node had it",
+			dir, cli.Shown(call))
 	}
 	for i := range found {
 		f := &found[i]
@@ -107,7 +108,7 @@ func showReceipts(w io.Writer, dir, call string, asJSON bool) error {
 
 // verifyReceipts prints what a file or directory has. The error says where it is not whole.
 func verifyReceipts(w io.Writer, name string, pub ed25519.PublicKey, head string, asJSON bool) error {
-	r, err := receipt.Reader(name)
+	r, err := receipt.OpenReader(name)
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,8 @@ func verifyReceipts(w io.Writer, name string, pub ed25519.PublicKey, head string
 	if s.Receipts > 0 {
 		fmt.Fprintf(w, ": %d to %d, %s to %s", s.First, s.Last, s.From, s.To)
 	}
-	by, kept := "the one that the receipts name: compare it with one that you have kept", "not compared: give one that was kept with --head"
+	by := "the one that the receipts name: compare it with one that you have kept"
+	kept := "not compared: give one that was kept with --head"
 	if pub != nil {
 		by = "as given"
 	}
@@ -137,7 +139,8 @@ func verifyReceipts(w io.Writer, name string, pub ed25519.PublicKey, head string
 	key := base64.StdEncoding.EncodeToString(s.Key)
 	fmt.Fprintf(w, "\nkey   %s, %s\nhead  %s, %s\n", key, by, cli.OrDash(s.Head), kept)
 	if s.Torn > 0 {
-		fmt.Fprintf(w, "The last line is not whole (%d bytes), and does not count: it is being written, or a kill has cut it off.\n", s.Torn)
+		fmt.Fprintf(w, "The last line is not whole (%d bytes), and does not count: "+
+			"it is being written, or a kill has cut it off.\n", s.Torn)
 	}
 	return nil
 }

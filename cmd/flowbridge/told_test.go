@@ -23,7 +23,8 @@ func TestTold(t *testing.T) {
 	must(t, err)
 	defer c.Close()
 	for _, id := range []string{"call-1", "call-2", "call-3"} {
-		must(t, c.Write(id, time.Now(), record.Told{Sound: "ai-en", SHA256: "ab12", FromMS: 20, ToMS: 3020, Whole: true, Packets: 151, Lost: new(int64(2)), TalkedOver: true, Key: "1"}))
+		must(t, c.Write(id, time.Now(), record.Told{Sound: "ai-en", SHA256: "ab12", FromMS: 20, ToMS: 3020, Whole: true,
+			Packets: 151, Lost: new(int64(2)), TalkedOver: true, Key: "1"}))
 	}
 	head, _ := c.Head()
 	key := base64.StdEncoding.EncodeToString(c.Key())
@@ -44,7 +45,8 @@ func TestTold(t *testing.T) {
 		says string
 	}{
 		{"call-2 --db " + db, 0, "receipt  2 of node-1"},
-		{"call-2 --db " + db, 0, "ai-en, whole: 151 packets sent, from 0.0 s to 3.0 s of the call; 2 lost by the caller's RTCP; the caller spoke meanwhile; key 1"},
+		{"call-2 --db " + db, 0, "ai-en, whole: 151 packets sent, from 0.0 s to 3.0 s of the call; " +
+			"the caller's RTCP reports 2 lost; the caller spoke during it; key 1"},
 		{"call-2 --db " + db, 0, "signed   by the node's key"},
 		{"call-2 --json --db " + db, 0, lines[2]},
 		{"call-9 --db " + db, 1, "no receipt of call call-9"},
@@ -61,7 +63,8 @@ func TestTold(t *testing.T) {
 		{"--verify " + cut + "x", 1, "no such file"},
 		{"call-1 --verify " + cut, 2, "leave the id out"},
 	} {
-		if out, code := run(t, append([]string{"told"}, strings.Fields(tc.args)...)...); code != tc.code || !strings.Contains(out, tc.says) {
+		if out, code := run(t, append([]string{"told"}, strings.Fields(tc.args)...)...); code != tc.code ||
+			!strings.Contains(out, tc.says) {
 			t.Errorf("%s: exit code %d\n%s", tc.args, code, out)
 		}
 	}

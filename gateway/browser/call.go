@@ -8,7 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 // Call is what a browser asks for.
@@ -62,7 +62,7 @@ func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 func (g *Gateway) invite(c *Call) *sip.Request {
 	at := sip.Uri{Scheme: "sip", User: c.To, Host: g.to.Addr().String()}
 	from := sip.Uri{Scheme: "sip", User: strings.ReplaceAll(c.By, " ", "%20"), Host: g.at.Addr().String()}
-	d := end.Dialog{
+	d := dialog.Dialog{
 		CallID: cmp.Or(c.ID, newToken()), LocalTag: newToken(),
 		Local: from.String(), Remote: at.String(), Target: at.String(),
 	}
@@ -85,7 +85,7 @@ type setup struct {
 	// Guarded by the gateway's mutex.
 	told     bool    // first has had a value
 	unwanted bool    // the call is to end
-	dialog   *dialog // of the answered call, which must be hung up if it is unwanted; else nil
+	dialog   *sealed // of the answered call, which must be hung up if it is unwanted; else nil
 }
 
 // cancel ends the call. It hangs up if the call is answered already.

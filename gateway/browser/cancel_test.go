@@ -8,7 +8,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// TestCancelUnanswered: before the process goes, calls whose browsers have no answer yet are cancelled, and others go on.
+// TestCancelUnanswered: before the process ends, calls whose browsers have no answer yet are cancelled, and others
+// continue.
 func TestCancelUnanswered(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		var s *server

@@ -6,12 +6,12 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
-// dialog is a browser's call. It is sealed into the call's location.
-type dialog struct {
-	end.Dialog
+// sealed is what a browser's call needs to outlive the process. It is sealed into the call's location.
+type sealed struct {
+	dialog.Dialog
 
 	By string `json:"b"` // name of the token
 }
@@ -19,7 +19,7 @@ type dialog struct {
 var errNoDialog = errors.New("the answer begins no dialog")
 
 // dialogOf returns the dialog that a response to our INVITE begins.
-func dialogOf(res *sip.Response) (d dialog, err error) {
+func dialogOf(res *sip.Response) (d sealed, err error) {
 	if res.From() == nil || res.To() == nil || res.CallID() == nil || res.Contact() == nil {
 		return d, errNoDialog
 	}
@@ -28,7 +28,7 @@ func dialogOf(res *sip.Response) (d dialog, err error) {
 	if !has {
 		return d, errNoDialog
 	}
-	return dialog{Dialog: end.Dialog{
+	return sealed{Dialog: dialog.Dialog{
 		CallID: res.CallID().Value(), LocalTag: local, RemoteTag: remote,
 		Local: res.From().Address.String(), Remote: res.To().Address.String(), Target: res.Contact().Address.String(),
 	}}, nil
@@ -40,9 +40,9 @@ func newToken() string { return rand.Text() }
 var ErrLocation = errors.New("no such call")
 
 // open opens a location.
-func (g *Gateway) open(location string) (d dialog, err error) {
+func (g *Gateway) open(location string) (d sealed, err error) {
 	if g.seals.Open(location, &d) != nil {
-		return dialog{}, ErrLocation
+		return sealed{}, ErrLocation
 	}
 	return d, nil
 }

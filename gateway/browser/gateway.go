@@ -18,7 +18,7 @@ import (
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 // Options are the options of a gateway.
@@ -31,7 +31,7 @@ type Options struct {
 
 // Gateway is the SIP endpoint of all browsers. Open opens it.
 type Gateway struct {
-	seals  end.Seals
+	seals  dialog.Seals
 	at     netip.AddrPort
 	to     netip.AddrPort
 	proof  string
@@ -72,7 +72,7 @@ func Open(o Options) (*Gateway, error) {
 	}
 	g.at = at.AddrPort()
 	var err error
-	if g.seals, err = end.NewSeals("browser gateway", o.Key); err != nil {
+	if g.seals, err = dialog.NewSeals("browser gateway", o.Key); err != nil {
 		return nil, err
 	}
 	quiet := slog.New(slog.DiscardHandler) // it logs each malformed message
@@ -129,7 +129,7 @@ func (g *Gateway) Close() error {
 	return err
 }
 
-// allowed are the methods of a peer that does nothing by itself.
+// allowed are the methods of a peer that starts no exchange by itself.
 const allowed = "ACK, BYE, OPTIONS, INVITE, UPDATE"
 
 // handle sets the handlers of requests. None of them needs to know the dialog.
@@ -275,10 +275,10 @@ var errNoAnswer = errors.New("the call did not answer")
 const byeTimeout = 5 * time.Second
 
 // bye hangs up.
-func (g *Gateway) bye(ctx context.Context, d dialog) error {
+func (g *Gateway) bye(ctx context.Context, d sealed) error {
 	ctx, cancel := context.WithTimeout(ctx, byeTimeout)
 	defer cancel()
-	tx, err := g.begin(ctx, d.Request(sip.BYE, end.Next(1)))
+	tx, err := g.begin(ctx, d.Request(sip.BYE, dialog.NextCSeq(1)))
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/gateway/end"
+	"flowbridge/gateway/dialog"
 )
 
 // patience bounds each wait.
@@ -141,8 +141,8 @@ func (s *server) gateway(key byte) *Gateway {
 
 var wanted = Call{To: "+15075785607", By: "anna", Offer: []byte("v=0\r\n" + strings.Repeat("a=x\r\n", 1000))}
 
-// TestCall: the answer is the first description, the 200 is acknowledged, and the call is hung up by its location, also by
-// the next process.
+// TestCall: the answer is the first description, the 200 is acknowledged, and the call is hung up by its location, also
+// by the next process.
 func TestCall(t *testing.T) {
 	answered := make(chan struct{})
 	var s *server
@@ -162,7 +162,8 @@ func TestCall(t *testing.T) {
 		t.Errorf("the answer is %q", a.SDP)
 	}
 	invite := s.wait(sip.INVITE)
-	if invite.Recipient.User != wanted.To || invite.From().Address.User != "anna" || string(invite.Body()) != string(wanted.Offer) {
+	if invite.Recipient.User != wanted.To || invite.From().Address.User != "anna" ||
+		string(invite.Body()) != string(wanted.Offer) {
 		t.Errorf("the INVITE is %v", invite)
 	}
 	close(answered)
@@ -188,10 +189,12 @@ func TestCall(t *testing.T) {
 func TestRefused(t *testing.T) {
 	var s *server
 	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
-		s.respond(req, tx, 503, "Service Unavailable", "", "Retry-After", "7 (busy);duration=60", "Warning", `399 flowbridge "no agent is free"`)
+		s.respond(req, tx, 503, "Service Unavailable", "", "Retry-After", "7 (busy);duration=60", "Warning",
+			`399 flowbridge "no agent is free"`)
 	})
 	_, err := s.gateway(1).Call(t.Context(), wanted)
-	if not := (*RefusedError)(nil); !errors.As(err, &not) || not.Code != 503 || not.RetryAfter != 7*time.Second || not.Error() != "503 Service Unavailable: no agent is free" {
+	if not := (*RefusedError)(nil); !errors.As(err, &not) || not.Code != 503 || not.RetryAfter != 7*time.Second ||
+		not.Error() != "503 Service Unavailable: no agent is free" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -327,16 +330,16 @@ func TestConnectionFromTheServersAddress(t *testing.T) {
 		t.Errorf("accepted %v", c.RemoteAddr())
 	}
 	if _, err := bad.Read(make([]byte, 1)); err == nil {
-		t.Error("the other one is open")
+		t.Error("the stranger's connection is open")
 	}
 }
 
-// TestWithoutMemory: what is asked of a browser is answered by a process that doesn't know the call, and so is the 200 to
-// the INVITE of an earlier process.
+// TestWithoutMemory: what is asked of a browser is answered by a process that doesn't know the call, and so is the 200
+// to the INVITE of an earlier process.
 func TestWithoutMemory(t *testing.T) {
 	s := newServer(t, nil)
 	g := s.gateway(1)
-	d := end.Dialog{
+	d := dialog.Dialog{
 		CallID: "old", LocalTag: "b2bua", RemoteTag: "browser", Local: "sip:+1@127.0.0.1", Remote: "sip:anna@127.0.0.1",
 		Target: g.contact().Address.String(),
 	}
@@ -345,7 +348,8 @@ func TestWithoutMemory(t *testing.T) {
 		body   string
 		want   int
 	}{
-		{sip.OPTIONS, "", 200}, {sip.INVITE, "v=0", 488}, {sip.UPDATE, "v=0", 488}, {sip.UPDATE, "", 200}, {sip.BYE, "", 200}, {sip.INFO, "x", 405},
+		{sip.OPTIONS, "", 200}, {sip.INVITE, "v=0", 488}, {sip.UPDATE, "v=0", 488}, {sip.UPDATE, "", 200},
+		{sip.BYE, "", 200}, {sip.INFO, "x", 405},
 	} {
 		req := d.Request(tt.method, 7)
 		req.SetBody([]byte(tt.body))
@@ -372,7 +376,8 @@ func TestWithoutMemory(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	a, b := Addresses([32]byte{1})
 	c, _ := Addresses([32]byte{2})
-	if again, _ := Addresses([32]byte{1}); again != a || a == c || a == b || !a.Addr().IsLoopback() || a.Addr() != b.Addr() {
+	if again, _ := Addresses([32]byte{1}); again != a || a == c || a == b || !a.Addr().IsLoopback() ||
+		a.Addr() != b.Addr() {
 		t.Errorf("%v, %v and %v, %v", a, b, c, again)
 	}
 }

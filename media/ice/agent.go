@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// WishAfter is how long nothing valid must have come from a keyed side's address before its nomination of another
-	// address counts without an authentic packet from there. It is longer than a side takes between two checks (RFC 7675
-	// §5.1: at most 6 s).
-	WishAfter = 6500 * time.Millisecond
+	// wishAfter is how long no valid check or packet must have come from a keyed side's address before its nomination of
+	// another address counts without an authentic packet from there. It is longer than a side takes between two checks
+	// (RFC 7675 §5.1: at most 6 s).
+	wishAfter = 6500 * time.Millisecond
 
-	// Consent is how long a side may be without a sign of life (RFC 7675 §5.1).
-	Consent = 30 * time.Second
+	// consentWithin is how long a side may be without a sign of life (RFC 7675 §5.1).
+	consentWithin = 30 * time.Second
 
-	// ClosedAfter is how long a side that seems to close must be silent until that is believed.
-	ClosedAfter = 1500 * time.Millisecond
+	// closedAfter is how long a side that seems to close must be silent until that is believed.
+	closedAfter = 1500 * time.Millisecond
 
 	// answersMost is how many checks of a side are answered in a second. A side makes up to 50 in a second (RFC 8445
 	// §14.2: one each 20 ms at most). Half of them are kept for the address in use: a valid check that somebody repeats
@@ -50,7 +50,7 @@ type Verdict uint8
 // The verdicts.
 const (
 	Refused   Verdict = iota // it is not valid, and must be counted
-	Unproved                 // it is valid, and proves nothing
+	Unproved                 // it is valid, but proves no address
 	Checked                  // it proves that the side can be reached at the datagram's source
 	Nominated                // so it does, and the source is to be the side's address
 )
@@ -156,7 +156,7 @@ func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room 
 		return conflict(m, k, room), Refused
 	}
 	answer = finish(appendMapped(begin(room, success, m.id()), src), k)
-	s := a.note(src)
+	s := a.addSource(src)
 	switch v = Checked; {
 	case !m.use:
 	case a.follows(src, current, keyed, now):
@@ -171,8 +171,8 @@ func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room 
 	return answer, v
 }
 
-// note notes that a valid check has come from an address, and returns the address's entry.
-func (a *Agent) note(src netip.AddrPort) *source {
+// addSource stores the source of a valid check, and returns its entry.
+func (a *Agent) addSource(src netip.AddrPort) *source {
 	if s := a.find(src); s != nil {
 		return s
 	}
@@ -193,7 +193,7 @@ func (a *Agent) find(src netip.AddrPort) *source {
 
 // follows reports whether a nomination counts at once. If not, it is a wish.
 func (a *Agent) follows(src, current netip.AddrPort, keyed bool, now time.Duration) bool {
-	return src == current || !keyed || !current.IsValid() || now-a.alive >= WishAfter
+	return src == current || !keyed || !current.IsValid() || now-a.alive >= wishAfter
 }
 
 func conflict(m *message, k *key, room []byte) []byte {
@@ -238,7 +238,7 @@ func (a *Agent) Wishes(src netip.AddrPort) bool {
 	return s != nil && s.wished
 }
 
-// Moved notes that the side has moved to an address.
+// Moved records that the side has moved to an address.
 func (a *Agent) Moved() {
 	a.former = nil
 	for i := range a.checked {
@@ -246,7 +246,7 @@ func (a *Agent) Moved() {
 	}
 }
 
-// Hear notes a sign of life: a valid check from the address in use, or an authentic packet.
+// Hear records a sign of life: a valid check from the address in use, or an authentic packet.
 func (a *Agent) Hear(now time.Duration) { a.alive, a.closing = now, 0 }
 
 // Miss leaves out a time in which no packets were read.
@@ -259,12 +259,12 @@ func (a *Agent) Miss(missed time.Duration) {
 	}
 }
 
-// Closes notes that the side seems to close its DTLS association. That is believed only if the side is silent then,
+// Closes records that the side seems to close its DTLS association. That is believed only if the side is silent then,
 // because anybody can send such a record. pauses says that the side may pause anyway.
 func (a *Agent) Closes(pauses bool, now time.Duration) {
-	after := ClosedAfter
+	after := closedAfter
 	if pauses {
-		after = WishAfter
+		after = wishAfter
 	}
 	if a.closing == 0 || now+after < a.closing {
 		a.closing = now + after
@@ -272,10 +272,10 @@ func (a *Agent) Closes(pauses bool, now time.Duration) {
 }
 
 // Gone reports once that the side has given no sign of life for too long, and whether it had said that it closes. It
-// reports nothing before the first sign.
+// returns false before the first sign.
 func (a *Agent) Gone(now time.Duration) (gone, closed bool) {
 	closed = a.closing > 0 && now >= a.closing
-	gone = a.alive > 0 && !a.gone && (closed || now-a.alive >= Consent)
+	gone = a.alive > 0 && !a.gone && (closed || now-a.alive >= consentWithin)
 	a.gone = a.gone || gone
 	return gone, closed
 }

@@ -22,9 +22,12 @@ func TestCheck(t *testing.T) {
 		change(b)
 		return b
 	}
-	noIntegrity := build(t, stun.TransactionID, stun.BindingRequest, stun.NewUsername("ours:their"), controlling, stun.Fingerprint)
+	noIntegrity := build(t, stun.TransactionID, stun.BindingRequest, stun.NewUsername("ours:their"), controlling,
+		stun.Fingerprint)
 	noPrint := build(t, stun.TransactionID, stun.BindingRequest, stun.NewUsername("ours:their"), controlling,
 		stun.NewShortTermIntegrity(own.Password))
+	optional := stun.RawAttribute{Type: 0xc057, Value: []byte("\x00\x01\x02\x03")}
+	indication := stun.NewType(stun.MethodBinding, stun.ClassIndication)
 	for name, tt := range map[string]struct {
 		datagram []byte
 		want     Verdict
@@ -33,7 +36,7 @@ func TestCheck(t *testing.T) {
 		"valid":               {valid, Checked, stun.ClassSuccessResponse},
 		"without a role":      {check(t, priority), Checked, stun.ClassSuccessResponse},
 		"nominates":           {check(t, controlling, nominates), Nominated, stun.ClassSuccessResponse},
-		"optional attribute":  {check(t, controlling, stun.RawAttribute{Type: 0xc057, Value: []byte("\x00\x01\x02\x03")}), Checked, stun.ClassSuccessResponse},
+		"optional attribute":  {check(t, controlling, optional), Checked, stun.ClassSuccessResponse},
 		"controlled":          {check(t, controlled), Refused, stun.ClassErrorResponse},
 		"wrong password":      {checkAs(t, "ours:their", "another-password-another", controlling), Refused, 0},
 		"wrong ufrag":         {checkAs(t, "zz:their", own.Password, controlling), Refused, 0},
@@ -48,7 +51,7 @@ func TestCheck(t *testing.T) {
 		"another method":      {changed(func(b []byte) { b[1] = 3 }), Refused, 0},
 		"garbage":             {bytes.Repeat([]byte{0}, 20), Refused, 0},
 		"a response":          {build(t, stun.TransactionID, stun.BindingSuccess, stun.Fingerprint), Refused, 0},
-		"an indication":       {build(t, stun.TransactionID, stun.NewType(stun.MethodBinding, stun.ClassIndication)), Refused, 0},
+		"an indication":       {build(t, stun.TransactionID, indication), Refused, 0},
 	} {
 		before := slices.Clone(tt.datagram)
 		a := newAgent()
@@ -88,7 +91,8 @@ func TestMappedAddress(t *testing.T) {
 }
 
 // A keyed side is not moved by a check, which anybody can repeat from elsewhere. It moves with an authentic packet, or
-// with its check when nothing valid has come from its address for longer than a side takes between two checks.
+// with its check when no valid check or packet has come from its address for longer than a side takes between two
+// checks.
 func TestNominationOfKeyedSide(t *testing.T) {
 	a, use := newAgent(), check(t, controlling, nominates)
 	take := func(src netip.AddrPort, keyed bool, now time.Duration) Verdict {
@@ -98,14 +102,14 @@ func TestNominationOfKeyedSide(t *testing.T) {
 	if v := take(home, false, start); v != Nominated {
 		t.Errorf("before the keys: %d", v)
 	}
-	if v := take(away, true, start+WishAfter-1); v != Checked || !a.Wishes(away) {
+	if v := take(away, true, start+wishAfter-1); v != Checked || !a.Wishes(away) {
 		t.Errorf("after the keys: %d, wished %v", v, a.Wishes(away))
 	}
 	a.Hear(start + 1)
-	if v := take(away, true, start+WishAfter); v != Checked {
+	if v := take(away, true, start+wishAfter); v != Checked {
 		t.Errorf("while it is heard: %d", v)
 	}
-	if v := take(away, true, start+1+WishAfter); v != Nominated || a.Wishes(away) {
+	if v := take(away, true, start+1+wishAfter); v != Nominated || a.Wishes(away) {
 		t.Errorf("when it is silent: %d", v)
 	}
 }
@@ -125,7 +129,8 @@ func TestForeignDatagrams(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			now += time.Duration(rapid.Int64Range(0, int64(time.Second)).Draw(rt, "step"))
 			if rapid.IntRange(0, 3).Draw(rt, "own") == 0 || now-a.alive > 5*time.Second {
-				if answer, _ := a.Take(home, home, true, check(t, controlling), nil, now); answer == nil && a.answers < answersMost {
+				answer, _ := a.Take(home, home, true, check(t, controlling), nil, now)
+				if answer == nil && a.answers < answersMost {
 					rt.Fatal("its own check is not answered")
 				}
 				continue
@@ -233,12 +238,12 @@ func TestGone(t *testing.T) {
 	_, _ = a.Take(home, home, true, check(t, controlling), nil, start)
 	a.Miss(time.Second)
 	for at, want := range []bool{false, true, false} {
-		if got := is(a, start+time.Second+Consent-1+time.Duration(at)); got != [2]bool{want, false} {
+		if got := is(a, start+time.Second+consentWithin-1+time.Duration(at)); got != [2]bool{want, false} {
 			t.Errorf("%d: %v", at, got)
 		}
 	}
 	for _, pauses := range []bool{false, true} {
-		a, after := newAgent(), map[bool]time.Duration{false: ClosedAfter, true: WishAfter}[pauses]
+		a, after := newAgent(), map[bool]time.Duration{false: closedAfter, true: wishAfter}[pauses]
 		a.Hear(start)
 		a.Closes(pauses, start)
 		a.Hear(start + 1) // a forged record

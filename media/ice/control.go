@@ -97,7 +97,7 @@ func (a *Agent) response(m *message, src, current netip.AddrPort, room []byte, n
 		if p.to != src || p.sent == 0 || p.id == [idLen]byte{} || !bytes.Equal(m.id(), p.id[:]) || !m.isSignedBy(a.peerKey) {
 			continue
 		}
-		a.note(src)
+		a.addSource(src)
 		if p.use {
 			a.pairs = [CandidatesMost]pair{}
 			a.former, a.consent = nil, now+consentLeast

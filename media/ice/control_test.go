@@ -59,7 +59,8 @@ func TestControlling(t *testing.T) {
 	if v != Checked || second == nil || !nominating(t, second) {
 		t.Fatalf("verdict %d, % x", v, second)
 	}
-	if answer, v := a.Take(away, nowhere, false, responds(t, asked[away], their.Password), nil, now); answer != nil || v != Checked {
+	answer, v := a.Take(away, nowhere, false, responds(t, asked[away], their.Password), nil, now)
+	if answer != nil || v != Checked {
 		t.Errorf("the second one that works: %d, % x", v, answer)
 	}
 	if _, v := a.Take(home, nowhere, false, responds(t, second, their.Password), nil, now); v != Nominated {
@@ -78,10 +79,10 @@ func TestControlling(t *testing.T) {
 			t.Errorf("verdict %d after %v", v, wait)
 		}
 	}
-	if gone, _ := a.Gone(now + Consent - time.Second); gone {
+	if gone, _ := a.Gone(now + consentWithin - time.Second); gone {
 		t.Error("gone too early")
 	}
-	if gone, _ := a.Gone(now + Consent); !gone {
+	if gone, _ := a.Gone(now + consentWithin); !gone {
 		t.Error("it is not gone")
 	}
 }
@@ -99,7 +100,8 @@ func TestUnanswered(t *testing.T) {
 			last = now
 		}
 	}
-	if len(sent) != CandidatesMost || sent[all[0]] != requestsMost || last-start < 31*time.Second || last-start > 33*time.Second {
+	if len(sent) != CandidatesMost || sent[all[0]] != requestsMost || last-start < 31*time.Second ||
+		last-start > 33*time.Second {
 		t.Errorf("sent %v, the last after %v", sent, last-start)
 	}
 }
@@ -108,7 +110,8 @@ func TestUnanswered(t *testing.T) {
 func TestRoles(t *testing.T) {
 	answer, v := lite(home).Take(home, nowhere, false, check(t, controlling, nominates), nil, start)
 	var code stun.ErrorCodeAttribute
-	if err := code.GetFrom(parsed(t, answer, own.Password)); err != nil || code.Code != stun.CodeRoleConflict || v != Refused {
+	if err := code.GetFrom(parsed(t, answer, own.Password)); err != nil || code.Code != stun.CodeRoleConflict ||
+		v != Refused {
 		t.Errorf("%v %v, verdict %d", code, err, v)
 	}
 	if _, pkt := newAgent().Due(home, nil, start); pkt != nil {

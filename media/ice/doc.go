@@ -11,6 +11,6 @@
 // SRTP keys. Afterwards it is a wish, and the side moves with the first authentic packet from there. Test:
 // TestForeignDatagrams.
 //
-// What fails gets no answer: a stranger learns nothing from it, and can't use it to send to others. A wrong user name
+// A check that fails gets no answer, so a stranger can't probe the port, or use it to send to others. A wrong user name
 // costs no HMAC.
 package ice

@@ -70,7 +70,7 @@ func read(raw []byte) (m message, ok bool) {
 		if n > len(raw)-at-4 || m.fingerprint > 0 { // FINGERPRINT comes last (RFC 8489 §14.7)
 			return m, false
 		}
-		if !m.note(name, raw[at+4:at+4+n], at) {
+		if !m.addAttribute(name, raw[at+4:at+4+n], at) {
 			return m, false
 		}
 		at += 4 + (n+3)&^3
@@ -78,8 +78,8 @@ func read(raw []byte) (m message, ok bool) {
 	return m, true
 }
 
-// note notes an attribute. It returns false if the attribute has a wrong form.
-func (m *message) note(name uint16, value []byte, at int) bool {
+// addAttribute stores an attribute that ICE uses. It returns false if the attribute has a wrong form.
+func (m *message) addAttribute(name uint16, value []byte, at int) bool {
 	switch {
 	case name == attrFingerprint:
 		m.fingerprint = at

@@ -8,7 +8,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// The reader and pion's agree about each message that both take, and ours takes nothing that pion's refuses.
+// The reader and pion's agree about each message that both take, and ours takes no message that pion's refuses.
 func FuzzRead(f *testing.F) {
 	f.Add(check(f, controlling, priority, nominates))
 	f.Add(check(f, controlled))
@@ -47,7 +47,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// A check allocates nothing, whether it is right or wrong.
+// A check does not allocate memory, whether it is right or wrong.
 func TestAllocations(t *testing.T) {
 	a, room := newAgent(), make([]byte, 0, 900)
 	for name, pkt := range map[string][]byte{
@@ -66,8 +66,9 @@ func TestAllocations(t *testing.T) {
 
 func BenchmarkCheck(b *testing.B) {
 	for name, pkt := range map[string][]byte{
-		"answered": check(b, controlling, priority), "wrong password": checkAs(b, "ours:their", "another-password-another", controlling),
-		"wrong ufrag": checkAs(b, "zz:their", own.Password, controlling),
+		"answered":       check(b, controlling, priority),
+		"wrong password": checkAs(b, "ours:their", "another-password-another", controlling),
+		"wrong ufrag":    checkAs(b, "zz:their", own.Password, controlling),
 	} {
 		b.Run(name, func(b *testing.B) {
 			a, room, now := newAgent(), make([]byte, 0, 900), start

@@ -27,8 +27,8 @@ func check(tb testing.TB, more ...stun.Setter) []byte {
 
 func checkAs(tb testing.TB, user, password string, more ...stun.Setter) []byte {
 	tb.Helper()
-	return build(tb, append(append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(user)}, more...),
-		stun.NewShortTermIntegrity(password), stun.Fingerprint)...)
+	all := append([]stun.Setter{stun.TransactionID, stun.BindingRequest, stun.NewUsername(user)}, more...)
+	return build(tb, append(all, stun.NewShortTermIntegrity(password), stun.Fingerprint)...)
 }
 
 func build(tb testing.TB, all ...stun.Setter) []byte {

@@ -9,7 +9,7 @@ import (
 // State is what another process needs to continue an agent, beside its Setup.
 type State struct {
 	Checked []netip.AddrPort `cbor:"1,keyasint,omitempty"`
-	Wished  []netip.AddrPort `cbor:"2,keyasint,omitempty"` // those of Checked that the side wants to be at
+	Wished  []netip.AddrPort `cbor:"2,keyasint,omitempty"` // the addresses in Checked that the side wants to be at
 
 	// Former holds our credentials before a restart, and the user name of checks with them.
 	Former Credentials `cbor:"3,keyasint,omitzero"`
@@ -42,7 +42,7 @@ func Resume(setup *Setup, s *State, now time.Duration) *Agent {
 		return a
 	}
 	for _, at := range s.Checked[:min(len(s.Checked), remembered)] {
-		a.note(at).wished = slices.Contains(s.Wished, at)
+		a.addSource(at).wished = slices.Contains(s.Wished, at)
 	}
 	if s.User != "" {
 		a.former = &former{key: newKey(s.Former.Password), user: s.User, own: s.Former}

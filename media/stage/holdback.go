@@ -25,8 +25,8 @@ const (
 
 // HoldBack keeps what a side says from the other side while it is on, because the other side must hear something else
 // first. Once it is off and no sound or digit is being sent to the other side, what was kept is sent in order and at
-// its own pace. What comes meanwhile queues up behind it. Switched on again, it forgets what was kept. The zero value
-// is off, the default of a session.
+// its own pace. What comes while that is sent queues up behind it. Switched on again, it forgets what was kept. The
+// zero value is off, the default of a session.
 //
 // At most 3 s of audio are kept, the latest. Pauses are shortened to 60 ms when they arrive, so the delay ends with the
 // first pause that is as long. If it has not ended within 30 s, what the side says is left out until it has. If silence
@@ -39,7 +39,7 @@ type HoldBack bool
 
 // holdBack keeps the packets of a side. It is a value without clock or I/O, owned by the worker.
 //
-//	idle --on--> keeping --off--> sending --nothing is kept--> idle
+//	idle --on--> keeping --off--> sending --all is sent--> idle
 //
 // It sends them in the stream to the other side like packets of our own, after all other stages that do so.
 type holdBack struct {
@@ -50,7 +50,7 @@ type holdBack struct {
 	off  time.Duration // when it was switched off, or last had to wait for another stage
 
 	known  bool          // a packet has come
-	newest packet.Header // of the side's packets; its timestamp is that of audio
+	newest packet.Header // of the side's packets; its timestamp is the audio's
 
 	ear   voice.Detector // used if the way has none
 	quiet bool           // the last packet had silence
@@ -88,7 +88,7 @@ func (on HoldBack) apply(w *way, now time.Duration) {
 	h.on = bool(on)
 }
 
-// rest ends the sending of kept packets if there are none. The side's stream goes on behind them.
+// rest ends the sending of kept packets if there are none. The side's stream continues behind them.
 func (h *holdBack) rest(now time.Duration) {
 	if h.kept.count > 0 {
 		return

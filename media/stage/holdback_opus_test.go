@@ -74,10 +74,12 @@ func TestHeldBackOpus(t *testing.T) {
 		}
 		last, _ := packet.ParseRTP(e.forwarded[len(e.forwarded)-1])
 		first, _ := packet.ParseRTP(e.forwarded[0])
-		if n := uint32(len(e.forwarded) - 1); last.Timestamp-first.Timestamp != n*opus.Frame*opus.Scale || uint32(last.Seq-first.Seq) != n {
+		if n := uint32(len(e.forwarded) - 1); last.Timestamp-first.Timestamp != n*opus.Frame*opus.Scale ||
+			uint32(last.Seq-first.Seq) != n {
 			t.Errorf("decoded %v: %d packets: %+v to %+v", decoded, n+1, first, last)
 		}
-		if n := len(e.forwarded); decoded && (n < wordPackets || n > 2*wordPackets) || !decoded && n != 18 || e.Speaks(SideA) || relayed < 100 {
+		if n := len(e.forwarded); decoded && (n < wordPackets || n > 2*wordPackets) || !decoded && n != 18 ||
+			e.Speaks(SideA) || relayed < 100 {
 			t.Errorf("decoded %v: %d were held back and sent, %d relayed", decoded, n, relayed)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // numberLen is how many bits of a packet's number are sent.
 const numberLen = 24
 
-// speaker is a side A whose packets are relayed or held back. The signs of its first samples, which are silent, are its number.
+// speaker is a side A whose packets are relayed or held back. The signs of its first samples, which are silent, are
+// its number.
 type speaker struct {
 	edges
 	t testing.TB
@@ -224,7 +225,9 @@ func TestSoftSoundsAreNoPause(t *testing.T) {
 	for i, tt := range []struct {
 		amplitude, times int
 		last             Verdict
-	}{{2, 20, Replaced}, {3000, 5, Kept}, {60, 10, Kept}, {3000, 5, Kept}, {2, 3, Kept}, {2, 10, Replaced}, {60, 1, Kept}} {
+	}{
+		{2, 20, Replaced}, {3000, 5, Kept}, {60, 10, Kept}, {3000, 5, Kept}, {2, 3, Kept}, {2, 10, Replaced}, {60, 1, Kept},
+	} {
 		var last Verdict
 		for range tt.times {
 			last = say(tt.amplitude)
@@ -254,8 +257,8 @@ func TestHeldBackForgets(t *testing.T) {
 	s.settled()
 }
 
-// TestHeldBackPausesOfTheSender: a side that sends nothing while it is silent (DTX) is behind until it pauses. Its clock
-// goes on, and what it says then is heard at once.
+// TestHeldBackPausesOfTheSender: a side that sends no packets while it is silent (DTX) is behind until it pauses. Its
+// clock keeps running, and what it says then is heard at once.
 func TestHeldBackPausesOfTheSender(t *testing.T) {
 	s := newSpeaker(t)
 	s.order(HoldBack(true))

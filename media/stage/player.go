@@ -43,7 +43,7 @@ type Play struct {
 	// the end is reported at once.
 	From time.Duration
 
-	// Whole sends late frames late, instead of skipping them, and begins again when the side's RTP address changes: every
+	// Whole sends late frames late, instead of skipping them, and restarts when the side's RTP address changes: every
 	// frame of the sound counts.
 	Whole bool
 
@@ -202,7 +202,7 @@ func (p *player) pauses(time.Duration) turns.Why {
 func (p *player) silence(moved bool, now time.Duration) {
 	switch {
 	case !moved:
-	case p.playing && p.play.Whole: // the receiver at the new address has heard nothing of it
+	case p.playing && p.play.Whole: // the receiver at the new address has not heard it
 		play := p.play
 		play.From = 0
 		p.start(play, now)

@@ -49,7 +49,7 @@ func (s *stranger) gets() (answers, media int) {
 	}
 }
 
-// checkOf returns a check of the peer that nominates. Whoever has seen one can repeat it.
+// checkOf returns a check of the peer that nominates. An attacker who has seen one can repeat it.
 func checkOf(t *testing.T, p *peer, answer sip.Message, user, password string) []byte {
 	t.Helper()
 	if user == "" {
@@ -59,8 +59,10 @@ func checkOf(t *testing.T, p *peer, answer sip.Message, user, password string) [
 		password = field(answer.Body(), "a=ice-pwd:")
 	}
 	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(user),
-		stun.RawAttribute{Type: stun.AttrICEControlling, Value: make([]byte, 8)}, stun.RawAttribute{Type: stun.AttrUseCandidate},
-		stun.RawAttribute{Type: stun.AttrPriority, Value: make([]byte, 4)}, stun.NewShortTermIntegrity(password), stun.Fingerprint)
+		stun.RawAttribute{Type: stun.AttrICEControlling, Value: make([]byte, 8)},
+		stun.RawAttribute{Type: stun.AttrUseCandidate},
+		stun.RawAttribute{Type: stun.AttrPriority, Value: make([]byte, 4)},
+		stun.NewShortTermIntegrity(password), stun.Fingerprint)
 	must(t, err)
 	return m.Raw
 }
@@ -71,8 +73,8 @@ func field(sdp, name string) string {
 	return value
 }
 
-// Whoever repeats a check of the peer from elsewhere gets an answer, as the peer would, but no media; and whoever can't
-// make one gets nothing. The call goes on.
+// An attacker that repeats a check of the peer from elsewhere gets an answer, as the peer would, but no media. An
+// attacker without a valid check gets no answer. The call continues.
 func TestAttacks(t *testing.T) {
 	s := newServer(t)
 	p, answer := talks(t, s, nil)
@@ -103,7 +105,7 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// Checks for one call do nothing in another.
+// Checks for one call have no effect in another.
 func TestChecksOfAnotherCall(t *testing.T) {
 	s := newServer(t)
 	p, first := talks(t, s, nil)

@@ -105,7 +105,8 @@ func TestCall(t *testing.T) {
 	a, p := newAgent(t), newPeer(t, nil)
 	answer := p.calls()
 	p.connects(answer)
-	for _, line := range []string{"a=ice-lite", "a=mid:0", "a=group:BUNDLE 0", "a=rtcp-mux", "a=setup:passive", "a=ice-ufrag:", "a=ice-pwd:", "a=candidate:1 1 UDP 2130706431 127.0.5.2 "} {
+	for _, line := range []string{"a=ice-lite", "a=mid:0", "a=group:BUNDLE 0", "a=rtcp-mux", "a=setup:passive",
+		"a=ice-ufrag:", "a=ice-pwd:", "a=candidate:1 1 UDP 2130706431 127.0.5.2 "} {
 		if strings.Count(answer.Body(), "\r\n"+line) != 1 {
 			t.Errorf("want one line %q", line)
 		}
@@ -184,7 +185,7 @@ func TestPeerCloses(t *testing.T) {
 	ends(t, s, "caller_hangup")
 }
 
-// A peer may restart its ICE: both ends change their credentials, and the audio goes on.
+// A peer may restart its ICE: both ends change their credentials, and the audio continues.
 func TestRestart(t *testing.T) {
 	s := newServer(t)
 	p, first := talks(t, s, nil)

@@ -74,7 +74,8 @@ func newPhone(t testing.TB) *phone {
 
 func (p *phone) begins() {
 	at := p.rtp.LocalAddr().(*net.UDPAddr).AddrPort()
-	offer := strings.Replace(sip.Description(at), "RTP/AVP", "RTP/SAVP", 1) + "a=crypto:1 " + suite + " inline:" + base64.StdEncoding.EncodeToString(p.key) + "\r\n"
+	offer := strings.Replace(sip.Description(at), "RTP/AVP", "RTP/SAVP", 1) + "a=crypto:1 " + suite + " inline:" +
+		base64.StdEncoding.EncodeToString(p.key) + "\r\n"
 	p.sends("INVITE", 1, "", offer)
 	answer := p.final()
 	theirs, err := base64.StdEncoding.DecodeString(field(answer.Body(), "a=crypto:1 "+suite+" inline:"))
@@ -96,7 +97,8 @@ func (p *phone) speaks(to netip.AddrPort) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for n := uint16(0); ; n++ {
-		pkt := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 160, SSRC: 7}, Payload: make([]byte, 160)}
+		pkt := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 160, SSRC: 7},
+			Payload: make([]byte, 160)}
 		b, err := pkt.Marshal()
 		if err == nil {
 			b, err = p.out.EncryptRTP(nil, b, nil)
@@ -134,9 +136,9 @@ func (p *phone) ends() {
 	_ = p.rtp.Close()
 }
 
-// BenchmarkCalls has 100 callers call one after another, and then 100 at once, which stay up for ten seconds: how long it takes
-// from the INVITE to the first packet of the agent, and what a relayed packet costs the server. The agent has plain RTP. Callers
-// have ICE and DTLS, or, beside them, their keys in SDP with the same suite.
+// BenchmarkCalls has 100 callers call one after another, and then 100 at once, which stay up for ten seconds: how long
+// it takes from the INVITE to the first packet of the agent, and what a relayed packet costs the server. The agent has
+// plain RTP. Callers have ICE and DTLS, or, beside them, their keys in SDP with the same suite.
 //
 //	go -C scripts test -run '^$' -bench Calls -benchtime 1x -count 3 ./webrtc
 func BenchmarkCalls(b *testing.B) {
@@ -187,7 +189,7 @@ func BenchmarkCalls(b *testing.B) {
 					before, err := server.CPU()
 					must(b, err)
 					packets := sum()
-					time.Sleep(lasts)
+					time.Sleep(lasts) // a figure is measured for a fixed time; no test passes or fails by it
 					after, err := server.CPU()
 					must(b, err)
 					packets = 2 * (sum() - packets) // one to the agent for each that came back

@@ -60,12 +60,14 @@ func newPeer(t testing.TB, settings func(*webrtc.SettingEngine)) *peer {
 	must(t, m.RegisterCodec(webrtc.RTPCodecParameters{
 		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, PayloadType: 0,
 	}, webrtc.RTPCodecTypeAudio))
-	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(m)).NewPeerConnection(webrtc.Configuration{})
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(m))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	must(t, err)
 	p := &peer{PeerConnection: pc, line: newLine(t, browserAt), first: make(chan struct{})}
 	p.last.Store("")
 	t.Cleanup(func() { _ = pc.Close() })
-	p.track, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}, "audio", "peer")
+	pcmu := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000}
+	p.track, err = webrtc.NewTrackLocalStaticRTP(pcmu, "audio", "peer")
 	must(t, err)
 	_, err = pc.AddTrack(p.track)
 	must(t, err)
@@ -101,7 +103,7 @@ func (l *line) listen() {
 		}
 		select {
 		case l.said <- m:
-		default: // nobody waits
+		default: // no message is awaited
 		}
 	}
 }

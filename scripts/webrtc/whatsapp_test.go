@@ -55,7 +55,8 @@ func certificate(t *testing.T, name string) (tls.Certificate, string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	of := x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &of, &of, &key.PublicKey, key)
@@ -82,7 +83,8 @@ func (b *business) serve(l net.Listener) {
 		answer := ""
 		switch m.Method() {
 		case "INVITE":
-			answer = m.Answer("200 OK", "business", fmt.Sprintf("Contact: <sip:%s;transport=tls>\r\n%s", l.Addr(), sip.WithBody(b.takes(m.Body()))))
+			answer = m.Answer("200 OK", "business",
+				fmt.Sprintf("Contact: <sip:%s;transport=tls>\r\n%s", l.Addr(), sip.WithBody(b.takes(m.Body()))))
 		case "BYE":
 			answer = m.Answer("200 OK", "business", sip.WithBody(""))
 		default:
@@ -129,7 +131,8 @@ func (b *business) takes(offer string) (answer string) {
 		}
 	}
 	check(m.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: opus, PayloadType: 111}, webrtc.RTPCodecTypeAudio))
-	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(m)).NewPeerConnection(webrtc.Configuration{})
+	api := webrtc.NewAPI(webrtc.WithSettingEngine(s), webrtc.WithMediaEngine(m))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	check(err)
 	b.t.Cleanup(func() { _ = pc.Close() })
 	back, err := webrtc.NewTrackLocalStaticRTP(opus, "audio", "business")

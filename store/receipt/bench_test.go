@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// BenchmarkWrite measures receipts of calls that end their statement at once: go test ./store/receipt -run - -bench Write
+// BenchmarkWrite measures receipts of calls that end their statement at once:
+// go test ./store/receipt -run - -bench Write
 func BenchmarkWrite(b *testing.B) {
 	for _, writers := range []int{1, 10, 100} {
 		b.Run(fmt.Sprint(writers), func(b *testing.B) {

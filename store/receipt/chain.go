@@ -26,7 +26,7 @@ type Chain struct {
 	mu      sync.Mutex // guards pending
 	pending []*entry
 
-	commit sync.Mutex // held by who writes; guards the fields below
+	commit sync.Mutex // held while receipts are written; guards the fields below
 	lock   *os.File   // the directory; nil after Close
 	tail   tail
 }
@@ -67,7 +67,7 @@ func (c *Chain) begin() (err error) {
 		return err
 	}
 	if err = c.catchUp(); err == nil && c.tail.name == "" {
-		err = c.turn()
+		err = c.rotate()
 	}
 	return err
 }
@@ -121,7 +121,7 @@ func (c *Chain) Write(id string, at time.Time, t record.Told) error {
 func (c *Chain) write(batch []*entry) error {
 	err := c.catchUp()
 	if err == nil && c.tail.receipts > 0 && !sameDay(c.tail.began, c.now()) {
-		err = c.turn()
+		err = c.rotate()
 	}
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (c *Chain) write(batch []*entry) error {
 	return nil
 }
 
-// append writes to the end of the segment. After an error nothing of it is left there, or the next catchUp finds it.
+// append writes to the end of the segment. After an error the segment is as before, or the next catchUp repairs it.
 func (c *Chain) append(text []byte) error {
 	f, err := os.OpenFile(filepath.Join(c.dir, c.tail.name), os.O_WRONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -182,8 +182,8 @@ func (c *Chain) catchUp() error {
 	return nil
 }
 
-// turn begins a new segment.
-func (c *Chain) turn() error {
+// rotate begins a new segment.
+func (c *Chain) rotate() error {
 	s := start{
 		Receipts: format, Node: c.node, At: record.TimeOf(c.now()), Key: c.Key(), After: c.tail.n, Prev: c.tail.hash,
 	}
@@ -247,7 +247,7 @@ func (c *Chain) purge(name string, limit time.Time, kept func(call string) bool)
 		return 0, err
 	}
 	if name == c.tail.name { // the chain continues after it
-		if err := c.turn(); err != nil {
+		if err := c.rotate(); err != nil {
 			return 0, err
 		}
 	}

@@ -38,7 +38,9 @@ func openTest(t testing.TB, dir string) *Chain {
 }
 
 func told() record.Told {
-	return record.Told{Sound: "ai-en", SHA256: strings.Repeat("ab", 32), Language: "en", FromMS: 20, ToMS: 3000, Whole: true, Packets: 150}
+	return record.Told{
+		Sound: "ai-en", SHA256: strings.Repeat("ab", 32), Language: "en", FromMS: 20, ToMS: 3000, Whole: true, Packets: 150,
+	}
 }
 
 // written returns the bytes of a directory's segments.
@@ -66,7 +68,7 @@ func verified(t testing.TB, c *Chain, n int64) Summary {
 	return s
 }
 
-// The next process continues a chain. Its files are for nobody else.
+// The next process continues a chain. Only its user can read the files.
 func TestChain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "receipts")
 	c := openTest(t, dir)
@@ -90,8 +92,9 @@ func TestChain(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, st, err)
 		}
 	}
-	found, err := Of(dir, "two")
-	if err != nil || len(found) != 1 || !found[0].Signed || found[0].SHA256 != s.Head || found[0].Told.Sound != "ai-de" || *found[0].Told.Lost != 1 {
+	found, err := Find(dir, "two")
+	if err != nil || len(found) != 1 || !found[0].Signed || found[0].SHA256 != s.Head ||
+		found[0].Told.Sound != "ai-de" || *found[0].Told.Lost != 1 {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
@@ -147,7 +150,8 @@ func TestTornEnd(t *testing.T) {
 		verified(t, next, 2)
 		must(t, next.Close())
 	}
-	must(t, os.WriteFile(file, append(slices.Clip(whole), bytes.Repeat([]byte{0, '\n', 7}, 3*maxLine)...), 0o600)) // blocks that were never written
+	never := bytes.Repeat([]byte{0, '\n', 7}, 3*maxLine) // blocks that were never written
+	must(t, os.WriteFile(file, append(slices.Clip(whole), never...), 0o600))
 	verified(t, openTest(t, dir), 2)
 }
 

@@ -24,8 +24,8 @@ func readKey(dir string) (ed25519.PrivateKey, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		var names []string
 		if names, err = segments(dir); err == nil && len(names) > 0 {
-			err = fmt.Errorf("%s: %w: put it back from a backup, or move the directory away: new receipts then begin a chain of their own",
-				name, errKey)
+			err = fmt.Errorf("%s: %w: put it back from a backup, or move the directory away: "+
+				"new receipts then begin a chain of their own", name, errKey)
 		}
 		if err == nil {
 			seed = make([]byte, ed25519.SeedSize)
@@ -42,7 +42,7 @@ func readKey(dir string) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// writeFile writes a new file so that a kill or a loss of power leaves all of it or nothing.
+// writeFile writes a new file so that a kill or a loss of power leaves the whole file or none.
 func writeFile(dir, name string, text []byte) error {
 	fresh := filepath.Join(dir, name+".new")
 	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)

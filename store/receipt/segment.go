@@ -51,7 +51,8 @@ func (t *tail) add(r *Receipt, line []byte) {
 // tailSize is how much of a segment's end is searched for a whole line, in bytes. A torn write has at most half.
 const tailSize = 2 * maxBatch * (maxLine + 1)
 
-var errNoLine = errors.New("its end has no line that is signed with the key; put the directory back from a backup, or move it away: new receipts then begin a chain of their own")
+var errNoLine = errors.New("its end has no line that is signed with the key; put the directory back from a backup, " +
+	"or move it away: new receipts then begin a chain of their own")
 
 // readTail reads the end of a segment, and cuts off what follows the last line that is whole.
 func readTail(file string, key ed25519.PublicKey) (t tail, cut int64, err error) {
@@ -141,9 +142,9 @@ type Found struct {
 	Signed bool
 }
 
-// Of returns the receipts of a call in a directory, the oldest first. There may be several, because a call that a kill
-// has interrupted is told again.
-func Of(dir, call string) (found []Found, err error) {
+// Find returns the receipts of a call in a directory, the oldest first. There may be several, because a call that a
+// kill has interrupted is told again.
+func Find(dir, call string) (found []Found, err error) {
 	names, err := segments(dir)
 	for _, name := range names {
 		err = errors.Join(err, each(filepath.Join(dir, name), func(line []byte, key ed25519.PublicKey, r *Receipt) {
@@ -158,8 +159,8 @@ func Of(dir, call string) (found []Found, err error) {
 	return found, err
 }
 
-// Reader reads a file of receipts, or all segments of a directory as one file. The caller closes it.
-func Reader(name string) (io.ReadCloser, error) {
+// OpenReader opens a file of receipts, or all segments of a directory as one file. The caller closes it.
+func OpenReader(name string) (io.ReadCloser, error) {
 	st, err := os.Stat(name)
 	if err != nil || !st.IsDir() {
 		return os.Open(name)

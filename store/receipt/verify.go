@@ -128,8 +128,8 @@ func (v *verifier) end(head string) error {
 	case !v.began:
 		return &BrokenError{v.line + 1, "there is no whole first line of receipts"}
 	case !v.seen:
-		return &BrokenError{v.line, "no receipt has the hash " + head +
-			": receipts are missing after this line, or the hash is of another chain or of a receipt that is older than the first line"}
+		return &BrokenError{v.line, "no receipt has the hash " + head + ": receipts are missing after this line, " +
+			"or the hash is of another chain or of a receipt that is older than the first line"}
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func TestVerifyFindsEachChange(t *testing.T) {
 	}
 }
 
-// Who has the key can write another receipt. What follows it shows that.
+// The owner of the key can replace a receipt. The receipt after it shows that.
 func TestReplaced(t *testing.T) {
 	c := openTest(t, t.TempDir())
 	for range 3 {

@@ -14,7 +14,7 @@ type Told struct {
 	ToMS   int64 `json:"to_ms"`
 	// Whole says that every frame of the statement was sent, in one piece and in order.
 	Whole bool `json:"whole"`
-	// TalkedOver says that the caller spoke meanwhile.
+	// TalkedOver says that the caller spoke during the statement.
 	TalkedOver bool `json:"talked_over"`
 	// Key is the key that the caller pressed to answer the statement. It is empty if none was asked for or pressed.
 	Key string `json:"key"`
@@ -23,7 +23,7 @@ type Told struct {
 	Accepted *bool `json:"accepted,omitempty"`
 	// Packets is the number of packets of the statement that were sent.
 	Packets int64 `json:"packets"`
-	// Lost is how many of the packets sent meanwhile the caller's RTCP reports as lost. It is nil without such reports.
+	// Lost is how many packets the caller's RTCP reports as lost during the statement. It is nil without such reports.
 	Lost *int64 `json:"lost"`
 }
 

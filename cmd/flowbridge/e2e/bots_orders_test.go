@@ -29,11 +29,13 @@ func (s *stage) serveOrdered(bot *mediaBot, callee string) (commands, string) {
 		must(s, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	text := s.botConfig("udp://"+s.freePort(s.b2bua).String(), bot.url(), fmt.Sprintf(
-		`, transfer_numbers: ["^\\+1507"], twilio: {account_sid: %s, auth_token_file: %q}`, botAccount, filepath.Join(dir, "twilio")))
-	text = strings.Replace(text, "{name: carrier,", fmt.Sprintf(`{name: carrier, uri: "sip:{{.To.Number}}@%s",`, callee), 1)
+		`, transfer_numbers: ["^\\+1507"], twilio: {account_sid: %s, auth_token_file: %q}`, botAccount,
+		filepath.Join(dir, "twilio")))
+	text = strings.Replace(text, "{name: carrier,",
+		fmt.Sprintf(`{name: carrier, uri: "sip:{{.To.Number}}@%s",`, callee), 1)
 	text = strings.Replace(text, "{targets: [bot]}", "{targets: [bot], record: always}", 1)
-	text += fmt.Sprintf("recording: {path: recordings}\nhooks: {listen: %q, commands: [{name: tool, token_file: %q, targets: [bot]}]}\n",
-		at, filepath.Join(dir, "tool"))
+	text += fmt.Sprintf("recording: {path: recordings}\n"+
+		"hooks: {listen: %q, commands: [{name: tool, token_file: %q, targets: [bot]}]}\n", at, filepath.Join(dir, "tool"))
 	s.server = startServer(s.T, dir, text)
 	return tool, fmt.Sprintf("http://%v", at)
 }
@@ -96,7 +98,8 @@ func TestBotOrders(t *testing.T) {
 		t.Fatalf("cause %s, attempts %+v, id %s, recordings %+v", r.Cause, r.Attempts, r.SynthflowCallID, r.Recordings)
 	}
 	for side, samples := range channelsOf(t, s.server.download(r.Recordings[0])) {
-		if n := len(samples) - len(slices.DeleteFunc(slices.Clone(samples), func(v int16) bool { return v < -1000 || v > 1000 })); n < 8000 {
+		if n := len(samples) - len(slices.DeleteFunc(slices.Clone(samples),
+			func(v int16) bool { return v < -1000 || v > 1000 })); n < 8000 {
 			t.Errorf("side %d is heard in %d samples of %d", side, n, len(samples))
 		}
 	}
@@ -118,7 +121,8 @@ func TestBotHangsUpByHTTP(t *testing.T) {
 	c.hear()
 	post := func(password, status string) int {
 		path := fmt.Sprintf("%s/2010-04-01/Accounts/%s/Calls/%s.json", hooks, botAccount, bot.starts()[0].CallSID)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(url.Values{"Status": {status}}.Encode()))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path,
+			strings.NewReader(url.Values{"Status": {status}}.Encode()))
 		must(t, err)
 		req.SetBasicAuth(botAccount, password)
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -113,8 +113,9 @@ func TestBotsFollowEachOther(t *testing.T) {
 	target := func(name, url, keys string) string {
 		return fmt.Sprintf("- {name: %s, kind: websocket, url: %q%s}\n", name, url, keys)
 	}
-	text = strings.Replace(text, "routes: [{targets: [bot]}]", target("secure", secure.url(), fmt.Sprintf(", tls: {ca: %q}", ca))+
-		target("rescuer", rescuer.url(), "")+"routes: [{targets: [bot, secure], rescue: {targets: [rescuer]}}]", 1)
+	text = strings.Replace(text, "routes: [{targets: [bot]}]",
+		target("secure", secure.url(), fmt.Sprintf(", tls: {ca: %q}", ca))+
+			target("rescuer", rescuer.url(), "")+"routes: [{targets: [bot, secure], rescue: {targets: [rescuer]}}]", 1)
 	s.server = startServer(t, t.TempDir(), text)
 	c := s.newCallers(1)
 	c.hear()
@@ -139,9 +140,11 @@ func TestBotBehindTLS(t *testing.T) {
 	ca := s.authority("ca")
 	own := ca.sign("own", s.b2bua.String())
 	text := s.botConfig(s.listener("tls", s.b2bua)+`", "udp://127.0.0.1:0`, bot.url(), "")
-	text = replaceOnce(t, strings.ReplaceAll(text, `\"`, `"`), "max_delay: 1m", fmt.Sprintf("max_delay: 1m, tls: {cert: %[1]s, key: %[1]s.key}", own))
+	text = replaceOnce(t, strings.ReplaceAll(text, `\"`, `"`), "max_delay: 1m",
+		fmt.Sprintf("max_delay: 1m, tls: {cert: %[1]s, key: %[1]s.key}", own))
 	s.server = startServer(t, t.TempDir(), text)
-	cmd := exec.Command(program, "call", "--to", fmt.Sprintf("sip:%s@%v;transport=tls", called, s.server.at("tls", s.carrier)),
+	cmd := exec.Command(program, "call",
+		"--to", fmt.Sprintf("sip:%s@%v;transport=tls", called, s.server.at("tls", s.carrier)),
 		"--ca", ca.file, "--listen", s.carrier.String()+":0", "--seconds", "5", "--json")
 	if out, err := cmd.CombinedOutput(); err != nil { // also if no audio came back
 		t.Fatalf("%v\n%s", err, out)

@@ -178,7 +178,9 @@ func (s *stage) newCallers(n int) *callers {
 	must(s, err)
 	c := &callers{stage: s}
 	c.ctx, c.end = context.WithCancel(context.Background())
-	c.cache = sipgo.NewDialogClientCache(client, sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: "c", Host: at.Addr().String(), Port: int(at.Port())}})
+	c.cache = sipgo.NewDialogClientCache(client, sip.ContactHeader{
+		Address: sip.Uri{Scheme: "sip", User: "c", Host: at.Addr().String(), Port: int(at.Port())},
+	})
 	ok := func(req *sip.Request, tx sip.ServerTransaction) {
 		_ = tx.Respond(sip.NewResponseFromRequest(req, 200, "OK", nil))
 	}
@@ -208,7 +210,8 @@ func (c *callers) call() *botCaller {
 	k := &botCaller{of: c, conn: conn}
 	var uri sip.Uri
 	must(c, sip.ParseUri(c.to(), &uri))
-	body := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]v\r\ns=-\r\nc=IN IP4 %[1]v\r\nt=0 0\r\nm=audio %[2]d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n",
+	body := fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]v\r\ns=-\r\nc=IN IP4 %[1]v\r\nt=0 0\r\n"+
+		"m=audio %[2]d RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n",
 		c.carrier, local(conn).Port())
 	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
 	defer cancel()

@@ -77,7 +77,8 @@ func TestBotBehindProxy(t *testing.T) {
 	defer server.Close()
 	at := s.freePort(s.b2bua).String()
 	text := s.botConfig("udp://"+at, "wss://bot.example.com/media", fmt.Sprintf(", tls: {ca: %q}", ca))
-	s.server = startServer(t, t.TempDir(), text, "HTTPS_PROXY="+server.URL, "https_proxy="+server.URL, "NO_PROXY=", "no_proxy=")
+	s.server = startServer(t, t.TempDir(), text,
+		"HTTPS_PROXY="+server.URL, "https_proxy="+server.URL, "NO_PROXY=", "no_proxy=")
 	s.callBot(at)
 	if n := len(bot.starts()); n != 1 {
 		t.Errorf("the bot got %d starts", n)
@@ -119,10 +120,14 @@ func TestBotPrepared(t *testing.T) {
 	next := newMediaBot(t)
 	at := s.freePort(s.b2bua).String()
 	text := s.botConfig("udp://"+at, bot.url()+`/{{.Prepare.JSON "room"}}`, fmt.Sprintf(
-		`, prepare: {url: %q, id: session.id, body: {to: "{{.To.Number}}"}, example: {session: {id: x}, room: y}}`, api.URL+"/calls"))
-	text = replaceOnce(t, text, `url: "`+bot.url()+`/{{.Prepare.JSON \"room\"}}"`, `url: '`+bot.url()+`/{{.Prepare.JSON "room"}}'`)
-	text = replaceOnce(t, text, `parameters: {called: "{{.To.Number}}"}`, `parameters: {called: "{{.To.Number}}", session: "{{.Prepare.CallID}}"}`)
-	text = replaceOnce(t, text, "routes: [{targets: [bot]}]", fmt.Sprintf("- {name: next, kind: websocket, url: %q}\nroutes: [{targets: [bot, next]}]", next.url()))
+		`, prepare: {url: %q, id: session.id, body: {to: "{{.To.Number}}"}, example: {session: {id: x}, room: y}}`,
+		api.URL+"/calls"))
+	text = replaceOnce(t, text, `url: "`+bot.url()+`/{{.Prepare.JSON \"room\"}}"`,
+		`url: '`+bot.url()+`/{{.Prepare.JSON "room"}}'`)
+	text = replaceOnce(t, text, `parameters: {called: "{{.To.Number}}"}`,
+		`parameters: {called: "{{.To.Number}}", session: "{{.Prepare.CallID}}"}`)
+	text = replaceOnce(t, text, "routes: [{targets: [bot]}]",
+		fmt.Sprintf("- {name: next, kind: websocket, url: %q}\nroutes: [{targets: [bot, next]}]", next.url()))
 	s.server = startServer(t, t.TempDir(), text)
 	s.callBot(at)
 	s.callBot(at)

@@ -171,7 +171,7 @@ func TestPageSaysWhatWasTold(t *testing.T) {
 	page.shows(`document.querySelectorAll('.records tbody tr').length === 1`)
 	page.open(n.url + "/#/calls/0193a5d2-0213-7000-8000-00000000ccc0")
 	page.reads("the caller was not told the whole statement of its route.")
-	page.reads("ai-en, NOT whole: 80 packets sent, from 20 ms to 1.6 s of the call; no report of lost ones; the caller spoke meanwhile")
+	page.reads("ai-en, NOT whole: 80 packets sent, from 20 ms to 1.6 s of the call; no RTCP report of lost packets; the caller spoke during it")
 	page.open(n.url + "/#/calls/0193a5d2-0213-7000-8000-00000000ccc1")
-	page.reads("ai-en, whole: 150 packets sent, from 20 ms to 3.0 s of the call; 2 lost by the caller's RTCP; key 1")
+	page.reads("ai-en, whole: 150 packets sent, from 20 ms to 3.0 s of the call; the caller's RTCP reports 2 lost; key 1")
 }

@@ -22,8 +22,8 @@ import (
 // microphoneWords returns what the browsers' microphone says again and again.
 func microphoneWords() []int16 { return sim.SpeechLike(7001, 4*time.Second) }
 
-// keepsTalk makes the page keep what its calls receive: window.heard has the last samples as they are played, at 8 kHz, and
-// window.gap the longest time without a packet since it was set to 0, in milliseconds.
+// keepsTalk makes the page keep what its calls receive: window.heard has the last samples as they are played, at 8 kHz,
+// and window.gap the longest time without a packet since it was set to 0, in milliseconds.
 const keepsTalk = `(() => {
 	window.heard = [];
 	window.gap = 0;
@@ -38,7 +38,8 @@ const keepsTalk = `(() => {
 				context.createMediaStreamSource(new MediaStream([track])).connect(node);
 				node.connect(context.destination);
 				node.onaudioprocess = ({ inputBuffer }) => {
-					window.heard = window.heard.concat(Array.from(inputBuffer.getChannelData(0), (v) => Math.round(v * 32767))).slice(-48000);
+					const samples = Array.from(inputBuffer.getChannelData(0), (v) => Math.round(v * 32767));
+					window.heard = window.heard.concat(samples).slice(-48000);
 				};
 			});
 			let packets = 0, at = Date.now();
@@ -70,7 +71,8 @@ func (s *stage) servesBrowsers(o setup) (b *server, token string, again func() *
 	must(s, os.WriteFile(file, []byte(token), 0o600))
 	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()} // the addresses of the next process
 	config := replaceOnce(s.T, s.config(o), `admin: {listen: "127.0.0.1:0"}`, fmt.Sprintf(
-		"admin: {listen: %q, local: operate, tokens: [{name: anna, file: %s, rights: read, call: true}]}", s.freeTCP(s.b2bua), file))
+		"admin: {listen: %q, local: operate, tokens: [{name: anna, file: %s, rights: read, call: true}]}",
+		s.freeTCP(s.b2bua), file))
 	config = replaceOnce(s.T, config, "\ntrunks:\n", "\ntrunks:\n  - {name: browser, browser: true}\n")
 	config = replaceOnce(s.T, config, "\nroutes:\n", "\nroutes:\n  - {trunk: browser, targets: [synthflow], hold: eu}\n")
 	s.server = startServer(s.T, s.TempDir(), config)
@@ -109,8 +111,10 @@ func (s *stage) pressesTalk(token string) talker {
 
 // figures returns the states of the page's last call.
 func (page talker) figures() string {
-	text, _ := chromedp.Run(page.ctx, chromedp.Evaluate[string](`(async () => JSON.stringify([window.pc?.connectionState, window.pc?.remoteDescription?.sdp,
-		...[...(await window.pc?.getStats())?.values() ?? []].filter((s) => /candidate|transport|rtp/.test(s.type))], null, 1))()`, chromedp.EvalAwaitPromise))
+	text, _ := chromedp.Run(page.ctx, chromedp.Evaluate[string](`(async () => JSON.stringify([
+		window.pc?.connectionState, window.pc?.remoteDescription?.sdp,
+		...[...(await window.pc?.getStats())?.values() ?? []].filter((s) => /candidate|transport|rtp/.test(s.type)),
+	], null, 1))()`, chromedp.EvalAwaitPromise))
 	return text
 }
 
@@ -121,9 +125,9 @@ func (page talker) hears(what string, right func(heard []int16) bool) {
 	eventually(page.T, "the page hears "+what, func() bool { return right(value[[]int16](page.tab, `window.heard`)) })
 }
 
-// saying returns whether sound has these words: half of their pieces of 250 ms. A browser leaves out pieces, or stretches what
-// is between them. It also takes noise away and sets levels, so the likeness of what its microphone says is 0.7 and more, and
-// of other words, below 0.5.
+// saying returns whether sound has these words: half of their pieces of 250 ms. A browser leaves out pieces, or
+// stretches what is between them. It also takes noise away and sets levels, so the likeness of what its microphone says
+// is 0.7 and more, and of other words, below 0.5.
 func saying(words []int16) func([]int16) bool {
 	return func(heard []int16) bool {
 		found, of := 0, 0
@@ -194,7 +198,9 @@ func pause(all []arrival) (longest time.Duration) {
 func (s *stage) ends(w want) record.Record {
 	s.Helper()
 	r := s.server.records(w)[0]
-	eventually(s.T, "nothing is left of the call", func() bool { return len(s.server.calls()) == 0 && s.server.portsInUse() == 0 })
+	eventually(s.T, "nothing is left of the call", func() bool {
+		return len(s.server.calls()) == 0 && s.server.portsInUse() == 0
+	})
 	s.server.stop()
 	if r.From != "anna" || r.To != called || r.Media.A.SRTP == "" {
 		s.Errorf("the record says %+v, media %+v", r, r.Media)
@@ -202,16 +208,17 @@ func (s *stage) ends(w want) record.Record {
 	return r
 }
 
-// TestPageTalks calls by the page of a real browser. Its microphone is heard by the agent, and the agent by the page, also
-// after a hold and a transfer. The agent gets the keys. In the end the party that has taken the call hangs up, and the page
-// says so.
+// TestPageTalks calls by the page of a real browser. Its microphone is heard by the agent, and the agent by the page,
+// also after a hold and a transfer. The agent gets the keys. In the end the party that has taken the call hangs up, and
+// the page says so.
 func TestPageTalks(t *testing.T) {
 	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
 	b, token, _ := s.servesBrowsers(s.transfers("local", calleeAt))
 	two, three := s.newSide(s.platform, audio.ULaw, ""), s.newSide(s.stranger, audio.ULaw, "")
 	callee := s.agentAt(calleeAt, "human", three.key(), "@BY@", "agent")
-	agent := s.transferrer(two.key(), "@TO@", fmt.Sprintf("<sip:bob@%v>", calleeAt), "@EXTRA@", "", "@STATUS@", "202", "@LEAVES@", "false", "@HOLDS@", "false")
+	agent := s.transferrer(two.key(), "@TO@", fmt.Sprintf("<sip:bob@%v>", calleeAt), "@EXTRA@", "", "@STATUS@", "202",
+		"@LEAVES@", "false", "@HOLDS@", "false")
 	page := s.pressesTalk(token)
 	two.meets(agent.received("INVITE ", 1)[0])
 	id := agent.confirmed(1)

@@ -35,8 +35,8 @@ func (s *server) told(args ...string) string {
 	return string(out)
 }
 
-// TestCallersAreTold: a caller hears the whole statement and nothing of the agent, although that has answered, then
-// all that the agent says. A kill in mid-statement begins it again, an upgrade goes on in it. Each has its receipt.
+// TestCallersAreTold: a caller hears the whole statement without a word of the agent, who has answered, and then all
+// that the agent says. A kill restarts the statement, an upgrade continues it. Each statement has its receipt.
 func TestCallersAreTold(t *testing.T) {
 	for name, happens := range map[string]func(s *stage, o setup){
 		"nothing happens": func(*stage, setup) {},
@@ -56,7 +56,7 @@ func TestCallersAreTold(t *testing.T) {
 			c.carrier = s.carrierPlays("described", []string{"-aa"}, "@SDP@", one.sdp())
 			c.id = c.carrier.answered(1)[0]
 			one.meets(c.carrier.received("SIP/2.0 200", 1)[0])
-			one.says(reference(1, 2500*time.Millisecond)) // which goes to nobody
+			one.says(reference(1, 2500*time.Millisecond)) // which must not reach the agent
 			eventually(t, "the statement has begun", func() bool { return len(one.hears()) > 50 })
 			happens(s, o)
 			one.hearsStatement()
@@ -65,14 +65,17 @@ func TestCallersAreTold(t *testing.T) {
 			said, answered := reference(11, 1500*time.Millisecond), reference(12, 1500*time.Millisecond)
 			c.both(said, answered)
 			eventually(t, "both are heard", func() bool {
-				return endsWith(payloads(one.hears()), codes(audio.ULaw, answered)) && endsWith(payloads(two.hears()), codes(audio.ULaw, said))
+				return endsWith(payloads(one.hears()), codes(audio.ULaw, answered)) &&
+					endsWith(payloads(two.hears()), codes(audio.ULaw, said))
 			})
-			if early := codes(audio.ULaw, reference(1, 2500*time.Millisecond)); bytes.Contains(payloads(two.hears()), early[len(early)-frame:]) {
+			early := codes(audio.ULaw, reference(1, 2500*time.Millisecond))
+			if bytes.Contains(payloads(two.hears()), early[len(early)-frame:]) {
 				t.Error("the agent hears what the caller said during the statement")
 			}
 			c.hangUp()
 			r := s.server.finish(hungUpByCaller)[0]
-			if r.Told == nil || !r.Told.Whole || r.Told.Sound != "eu" || r.Told.Packets != 250 || !r.Told.TalkedOver && name != "a kill" {
+			if r.Told == nil || !r.Told.Whole || r.Told.Sound != "eu" || r.Told.Packets != 250 ||
+				!r.Told.TalkedOver && name != "a kill" {
 				t.Errorf("told %+v", r.Told)
 			}
 			if line := s.server.told(r.ID); !strings.Contains(line, "eu, whole: 250 packets sent") {

@@ -31,10 +31,12 @@ func TestWhatsApp(t *testing.T) {
 				sip:    fmt.Sprintf(", tls: {cert: %[1]s, key: %[1]s.key}", own),
 				trunk:  ", codecs: [opus], media: {srtp: required" + keying + "}",
 			})
-			config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), fmt.Sprintf("auth: {username: %q, password_file: %s}", called[1:], password))
+			config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier),
+				fmt.Sprintf("auth: {username: %q, password_file: %s}", called[1:], password))
 			s.server = startServer(t, t.TempDir(), config)
 			s.server.targets = []uint16{s.agent.Port()}
-			cmd := exec.Command(program, "simulate", "whatsapp", "--server", "bridge.test", "--send-to", s.server.at("tls", s.carrier).String(),
+			cmd := exec.Command(program, "simulate", "whatsapp", "--server", "bridge.test",
+				"--send-to", s.server.at("tls", s.carrier).String(),
 				"--listen", netip.AddrPortFrom(s.carrier, 0).String(), "--ca", ca.file, "--called", called, "--from", caller,
 				"--password-file", password, "--media", media, "--seconds", "12", "--json")
 			cmd.Stderr = os.Stderr
@@ -57,7 +59,8 @@ func TestWhatsApp(t *testing.T) {
 				t.Errorf("nominated %q", got.Checks.Nominated)
 			}
 			r := s.server.finish(hungUpByCaller)[0]
-			if r.Disposition != record.DispositionAnswered || !strings.EqualFold(r.Codec, "opus") || r.Media.A.SRTP == "" || r.From != caller || r.To != called {
+			if r.Disposition != record.DispositionAnswered || !strings.EqualFold(r.Codec, "opus") || r.Media.A.SRTP == "" ||
+				r.From != caller || r.To != called {
 				t.Errorf("record %+v, media %+v", r, r.Media)
 			}
 		})

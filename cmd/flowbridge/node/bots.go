@@ -136,7 +136,7 @@ func (b *bots) gauges(add telemetry.Add) {
 	for why, n := range map[string]uint64{"closed": f.Closed, "lost": f.Lost, "stalled": f.Stalled, "refused": f.Refused} {
 		add("bot_ends_total", ended, float64(n), "why", why)
 	}
-	add("bot_resumed_total", "Calls of an earlier process that go on with their bots.", float64(f.Resumed))
+	add("bot_resumed_total", "Calls of an earlier process that continue with their bots.", float64(f.Resumed))
 	add("bot_ignored_total", "Messages of bots that were not used.", float64(f.Ignored))
 }
 
@@ -182,7 +182,7 @@ type bot struct {
 	bots   *bots
 	access *gateway.Access
 	within time.Duration
-	asks   peers.Preparer // before the bot's socket is ordered; nil if nothing is asked
+	asks   peers.Preparer // before the bot's socket is ordered; nil if there is no request
 }
 
 // The bot gets a little less than ring_timeout, so that the gateway's refusal comes first and the ladder names the bot.
@@ -191,7 +191,7 @@ const (
 	answerTime  = time.Second
 )
 
-// newBot returns the preparer of a target. asks is that of the request before it, or nil.
+// newBot returns the preparer of a target. asks is the preparer of the request before it, or nil.
 func newBot(t *config.Target, all *bots, asks peers.Preparer) (*bot, error) {
 	access, err := check.BotAccess(t)
 	return &bot{all, access, t.RingTimeout - min(answerTime, t.RingTimeout/answerShare), asks}, err
@@ -242,13 +242,13 @@ func (b *bot) Prepare(ctx context.Context, r peers.PrepareRequest) (got peers.Pr
 	return got, nil
 }
 
-// Resume goes on with a call of an earlier process: our id, and the Call-ID and Contact of its agent's leg.
+// Resume continues a call of an earlier process: our id, and the Call-ID and Contact of its agent's leg.
 func (b *bot) Resume(id, callID, contact string) {
 	g, err := b.bots.open()
 	if err == nil {
 		err = g.Resume(b.access, callID, contact, b.bots.teller(id))
 	}
 	if err != nil {
-		b.bots.log.Warn().Err(err).Msg("a bot's call does not go on")
+		b.bots.log.Warn().Err(err).Msg("a bot's call does not continue")
 	}
 }

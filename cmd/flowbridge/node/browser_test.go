@@ -29,8 +29,8 @@ admin: {listen: "127.0.0.1:0"}
 `, trunk, filepath.Join(t.TempDir(), "calls.db"))
 }
 
-// TestBrowserCallIsRefused: a call of a browser passes the node's own SIP, and is refused in words: for a number without a
-// route, and for an offer without DTLS.
+// TestBrowserCallIsRefused: a call of a browser passes the node's own SIP, and is refused in words: for a number
+// without a route, and for an offer without DTLS.
 func TestBrowserCallIsRefused(t *testing.T) {
 	n := startNode(t, withBrowsers(t, ", {name: talk, browser: true}"), nil)
 	if got := n.browsers.Trunk(); got != "talk" {
@@ -44,10 +44,12 @@ func TestBrowserCallIsRefused(t *testing.T) {
 		"+15075550199": {http.StatusUnprocessableEntity, "488 Not Acceptable Here: "},
 	} {
 		_, err := n.browsers.Call(t.Context(), admin.BrowserCall{
-			To: to, By: "anna", Offer: []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"),
+			To: to, By: "anna", Offer: []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\n" +
+				"t=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"),
 		})
 		var not *admin.RefusedError
-		if !errors.As(err, &not) || not.Status != want.status || !strings.Contains(not.Problem, want.words) || not.Remedy == "" {
+		if !errors.As(err, &not) || not.Status != want.status || !strings.Contains(not.Problem, want.words) ||
+			not.Remedy == "" {
 			t.Errorf("%s: got %v, %+v; want %+v", to, err, not, want)
 		}
 	}
@@ -56,8 +58,8 @@ func TestBrowserCallIsRefused(t *testing.T) {
 	}
 }
 
-// TestNoBrowserTrunk: without a trunk of browsers there is no gateway, and a call is told what to write. With one that came
-// with a reload it is told to wait for the next process.
+// TestNoBrowserTrunk: without a trunk of browsers there is no gateway, and a call is told what to write. With one that
+// came with a reload it is told to wait for the next process.
 func TestNoBrowserTrunk(t *testing.T) {
 	yaml := withBrowsers(t, "")
 	n := startNode(t, yaml, nil)
@@ -79,7 +81,8 @@ func TestNoBrowserTrunk(t *testing.T) {
 	refused(http.StatusServiceUnavailable, "flowbridge upgrade")
 }
 
-// TestMeanings: each SIP response has one meaning at most, its time to try again is kept, and any other error has words.
+// TestMeanings: each SIP response has one meaning at most, its time to try again is kept, and any other error has
+// words.
 func TestMeanings(t *testing.T) {
 	var codes []int
 	for _, m := range meanings() {
@@ -87,7 +90,8 @@ func TestMeanings(t *testing.T) {
 		for _, code := range m.codes {
 			var not *admin.RefusedError
 			err := refusedBrowser(&browser.RefusedError{Code: code, Reason: "Why", RetryAfter: time.Minute})
-			if !errors.As(err, &not) || not.Status != m.status || not.RetryAfter != time.Minute || !strings.HasSuffix(not.Problem, ": "+fmt.Sprint(code)+" Why") {
+			if !errors.As(err, &not) || not.Status != m.status || not.RetryAfter != time.Minute ||
+				!strings.HasSuffix(not.Problem, ": "+fmt.Sprint(code)+" Why") {
 				t.Errorf("%d: got %v, %+v", code, err, not)
 			}
 		}
@@ -96,7 +100,8 @@ func TestMeanings(t *testing.T) {
 		t.Errorf("one is there twice: %v", codes)
 	}
 	for status, err := range map[int]error{
-		http.StatusBadGateway: &browser.RefusedError{Code: 500, Reason: "Internal"}, http.StatusServiceUnavailable: errors.New("no connection"),
+		http.StatusBadGateway:         &browser.RefusedError{Code: 500, Reason: "Internal"},
+		http.StatusServiceUnavailable: errors.New("no connection"),
 	} {
 		var not *admin.RefusedError
 		if !errors.As(refusedBrowser(err), &not) || not.Status != status || !strings.Contains(not.Problem, err.Error()) {

@@ -17,8 +17,8 @@ import (
 	"flowbridge/store/webhook"
 )
 
-// The chain begins with the first receipt. Its head is logged and told to webhooks, and old receipts go, except those of
-// calls under a legal hold.
+// The chain begins with the first receipt. Its head is logged and told to webhooks, and old receipts go, except those
+// of calls under a legal hold.
 func TestReceipts(t *testing.T) {
 	s := newReloadStage(t)
 	heads := make(chan webhook.HeadMessage, 10)
@@ -30,7 +30,8 @@ func TestReceipts(t *testing.T) {
 		heads <- m
 	}))
 	defer srv.Close()
-	s.node.webhooks.Set([]webhook.Hook{{Name: "keeper", URL: srv.URL, Timeout: time.Minute, GiveUp: time.Hour, Concurrent: 1}})
+	s.node.webhooks.Set([]webhook.Hook{{Name: "keeper", URL: srv.URL, Timeout: time.Minute, GiveUp: time.Hour,
+		Concurrent: 1}})
 	dir := store.ReceiptsPath(s.node.config().Store.Path)
 	s.node.receipts.purge()
 	s.node.receipts.tellHead()
@@ -43,7 +44,8 @@ func TestReceipts(t *testing.T) {
 	must(t, s.node.receipts.Write("call-1", long, record.Told{Sound: "ai-en", Whole: true}))
 	s.node.receipts.tellHead()
 	hash, n := s.node.receipts.chain.Head()
-	if m := <-heads; m.SHA256 != hash || m.Receipts != n || n != 1 || m.Node != s.node.name || m.Event != webhook.EventHead {
+	if m := <-heads; m.SHA256 != hash || m.Receipts != n || n != 1 || m.Node != s.node.name ||
+		m.Event != webhook.EventHead {
 		t.Errorf("%+v; want %s", m, hash)
 	}
 	if log := s.logged(); !strings.Contains(log, hash) {
@@ -51,7 +53,7 @@ func TestReceipts(t *testing.T) {
 	}
 	left := func() string {
 		t.Helper()
-		r, err := receipt.Reader(dir)
+		r, err := receipt.OpenReader(dir)
 		must(t, err)
 		defer r.Close()
 		var text bytes.Buffer
@@ -76,7 +78,8 @@ func TestReceipts(t *testing.T) {
 	s.node.receipts.chain = nil
 	must(t, os.Remove(filepath.Join(dir, "key")))
 	s.node.receipts.start()
-	if err := s.node.receipts.Write("call-2", time.Now(), record.Told{}); err == nil || !strings.Contains(s.logged(), "can't open the receipts") {
+	if err := s.node.receipts.Write("call-2", time.Now(), record.Told{}); err == nil ||
+		!strings.Contains(s.logged(), "can't open the receipts") {
 		t.Errorf("without the key: %v", err)
 	}
 }

@@ -475,7 +475,7 @@ func (h *handing) giveFile(name string, of any) error {
 	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
-// leave waits for the admin API's answers under way after the hand-over. It closes nothing but the gateways' sockets:
+// leave waits for the admin API's answers under way after the hand-over. It closes only the gateways' sockets:
 // bots must not see two sockets of a call for longer than needed, and the new process answers for browsers.
 func (n *Node) leave() {
 	_ = errors.Join(n.bots.close(), n.browsers.close())

@@ -17,10 +17,10 @@ func ToldLine(t *record.Told) string {
 	parts := []string{fmt.Sprintf("%s, %s: %s sent, from %s s to %s s of the call", cli.OrDash(cli.Shown(t.Sound)),
 		said, cli.Count(int(t.Packets), "packet"), seconds(t.FromMS), seconds(t.ToMS))}
 	if t.Lost != nil {
-		parts = append(parts, fmt.Sprintf("%d lost by the caller's RTCP", *t.Lost))
+		parts = append(parts, fmt.Sprintf("the caller's RTCP reports %d lost", *t.Lost))
 	}
 	if t.TalkedOver {
-		parts = append(parts, "the caller spoke meanwhile")
+		parts = append(parts, "the caller spoke during it")
 	}
 	if t.Key != "" {
 		parts = append(parts, "key "+cli.Shown(t.Key))

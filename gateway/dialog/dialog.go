@@ -1,4 +1,4 @@
-package end
+package dialog
 
 import (
 	"time"
@@ -41,11 +41,11 @@ func (d *Dialog) Request(method sip.RequestMethod, seq uint32) *sip.Request {
 // epoch is when sequence numbers begin, so that they fit into 31 bits until 2032.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
 
-// Next returns the sequence number after one of this process. It exceeds those of an earlier process, too, because it
-// follows the clock: ten a second.
-func Next(last uint32) uint32 {
+// NextCSeq returns the sequence number after one of this process. It exceeds those of an earlier process, too, because
+// it follows the clock: ten a second.
+func NextCSeq(last uint32) uint32 {
 	return max(last+1, uint32(max(0, time.Since(epoch)/(100*time.Millisecond))))
 }
 
-// Version returns the version of a description (RFC 8866 section 5.2): it exceeds those of an earlier process.
-func Version() uint64 { return uint64(time.Since(epoch) / time.Millisecond) }
+// SDPVersion returns the version of a description (RFC 8866 section 5.2): it exceeds those of an earlier process.
+func SDPVersion() uint64 { return uint64(time.Since(epoch) / time.Millisecond) }

@@ -1,4 +1,4 @@
-package end
+package dialog
 
 import (
 	"strings"
@@ -70,17 +70,18 @@ func FuzzSeals(f *testing.F) {
 	})
 }
 
-// TestRequest: a request has the dialog's addresses and tags, without an empty one, and numbers rise also from one process
-// to the next.
+// TestRequest: a request has the dialog's addresses and tags, without an empty one, and numbers rise also from one
+// process to the next.
 func TestRequest(t *testing.T) {
 	d := Dialog{"id", "ours", "", "sip:a@127.0.0.1", "sip:b@127.0.0.2", "sip:c@127.0.0.3:5098"}
 	req := d.Request(sip.BYE, 7)
-	if text := req.String(); !strings.HasPrefix(text, "BYE sip:c@127.0.0.3:5098 SIP/2.0\r\n") || !strings.Contains(text, "From: <sip:a@127.0.0.1>;tag=ours\r\n") ||
+	if text := req.String(); !strings.HasPrefix(text, "BYE sip:c@127.0.0.3:5098 SIP/2.0\r\n") ||
+		!strings.Contains(text, "From: <sip:a@127.0.0.1>;tag=ours\r\n") ||
 		!strings.Contains(text, "To: <sip:b@127.0.0.2>\r\n") || !strings.Contains(text, "Call-ID: id\r\nCSeq: 7 BYE\r\n") {
 		t.Errorf("got\n%s", text)
 	}
-	first := Next(1)
-	if first < 2 || Next(first) <= first || Next(1<<31-2) != 1<<31-1 || Version() == 0 {
-		t.Errorf("after 1 comes %d, and after that %d", first, Next(first))
+	first := NextCSeq(1)
+	if first < 2 || NextCSeq(first) <= first || NextCSeq(1<<31-2) != 1<<31-1 || SDPVersion() == 0 {
+		t.Errorf("after 1 comes %d, and after that %d", first, NextCSeq(first))
 	}
 }

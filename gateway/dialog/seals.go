@@ -1,4 +1,4 @@
-package end
+package dialog
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func NewSeals(purpose string, key [32]byte) (Seals, error) {
 	return Seals{aead}, err
 }
 
-// Seal returns a value as JSON, sealed, in letters, digits, - and _. Its error is that of the JSON.
+// Seal returns a value as JSON, sealed, in letters, digits, - and _. It fails if the value can't be JSON.
 func (s Seals) Seal(v any) (string, error) {
 	var b bytes.Buffer
 	plain := json.NewEncoder(&b)
@@ -35,18 +35,18 @@ func (s Seals) Seal(v any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil)), nil
 }
 
-// ErrSeal means that a text was not sealed for this purpose by this node.
-var ErrSeal = errors.New("not sealed by this node")
+// errSeal means that a text was not sealed for this purpose by this node.
+var errSeal = errors.New("not sealed by this node")
 
-// Open reads a sealed text into a value. Its error is ErrSeal.
+// Open reads a sealed text into a value. Its error is errSeal.
 func (s Seals) Open(text string, into any) error {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return ErrSeal
+		return errSeal
 	}
 	plain, err := s.aead.Open(nil, nil, b, nil)
 	if err != nil || json.Unmarshal(plain, into) != nil {
-		return ErrSeal
+		return errSeal
 	}
 	return nil
 }
