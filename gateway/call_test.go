@@ -176,8 +176,10 @@ func TestComfortNoise(t *testing.T) {
 	from := netip.MustParseAddrPort("127.0.0.1:2")
 	c.follow(&session{addr: from})
 	for seq, kind := range []uint8{pcmu, 13, pcmu, 126, pcmu, pcmu} {
-		p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: uint16(seq)},
-			Payload: make([]byte, 1)}
+		p := rtp.Packet{
+			Header:  rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: uint16(seq)},
+			Payload: make([]byte, 1),
+		}
 		if kind == pcmu {
 			p.Payload = make([]byte, frameSize)
 		}

@@ -53,8 +53,10 @@ func named(t *testing.T, addresses ...string) {
 // notations of the address.
 func TestPrivateNames(t *testing.T) {
 	a := NewAccess(AccessOptions{})
-	for _, ip := range []string{"127.0.0.1", "10.1.2.3", "100.64.0.7", "169.254.169.254", "::1", "fd00::7",
-		"64:ff9b::7f00:1"} {
+	for _, ip := range []string{
+		"127.0.0.1", "10.1.2.3", "100.64.0.7", "169.254.169.254", "::1", "fd00::7",
+		"64:ff9b::7f00:1",
+	} {
 		t.Run(ip, func(t *testing.T) {
 			named(t, ip)
 			conn, err := a.Dial(deadline(t), "ws://bot.example.com:9/")

@@ -219,8 +219,10 @@ func (p *peer) send(d *sipgo.DialogClientSession, kind uint8, seq uint16, stamp 
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	k := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: seq, Timestamp: stamp, SSRC: 1},
-		Payload: payload}
+	k := rtp.Packet{
+		Header:  rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: seq, Timestamp: stamp, SSRC: 1},
+		Payload: payload,
+	}
 	b, _ := k.Marshal()
 	if _, err := p.rtp.WriteToUDPAddrPort(b, s.addr); err != nil {
 		p.t.Error(err)

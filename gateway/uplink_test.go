@@ -26,8 +26,10 @@ func TestUplink(t *testing.T) {
 		"late":     {[]packet{{2, 160, 2}, {1, 0, 1}, {3, 320, 3}}, [][]byte{one(2), one(3)}},
 		"pause":    {[]packet{{1, 0, 1}, {2, 480, 2}}, [][]byte{one(1), quiet, quiet, one(2)}},
 		"wraps":    {[]packet{{65535, 1<<32 - 160, 1}, {0, 0, 2}}, [][]byte{one(1), one(2)}},
-		"lost": {[]packet{{1, 0, 1}, {3, 320, 3}, {4, 480, 4}, {5, 640, 5}, {6, 800, 6}},
-			[][]byte{one(1), quiet, one(3), one(4), one(5), one(6)}},
+		"lost": {
+			[]packet{{1, 0, 1}, {3, 320, 3}, {4, 480, 4}, {5, 640, 5}, {6, 800, 6}},
+			[][]byte{one(1), quiet, one(3), one(4), one(5), one(6)},
+		},
 		"far jump":    {[]packet{{1, 0, 1}, {2, 1 << 30, 2}}, [][]byte{one(1), one(2)}},
 		"new numbers": {[]packet{{1, 0, 1}, {30000, 5, 2}}, [][]byte{one(1), one(2)}},
 	} {

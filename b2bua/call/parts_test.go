@@ -72,11 +72,15 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 		"*call.trial":        {{event: ofPart{lags{}}}},
 		"*call.replacements": {{event: inBridge{bridge.Said{To: media.SideB}}}},
 		"*call.telling": {
-			{event: inBridge{bridge.Said{}}}, {event: ofPart{agentDue{}}}, {event: ofPart{callerReady{}}},
-			{event: ofPart{receiptDone{}}}, {event: ofPart{tellTimeout{}}},
+			{event: inBridge{bridge.Said{}}},
+			{event: ofPart{agentDue{}}},
+			{event: ofPart{callerReady{}}},
+			{event: ofPart{receiptDone{}}},
+			{event: ofPart{tellTimeout{}}},
 		},
 		"*call.customer": {
-			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}},
+			{event: inBridge{media.EventAnsweredBy{}}},
+			{event: inBridge{media.EventBeep{}}},
 			{event: inBridge{media.EventPlayed{}}},
 		},
 		"*call.transfers": {{fact: leg.Asked{Req: sip.NewRequest(sip.REFER, sip.Uri{})}, from: agent}},

@@ -169,8 +169,10 @@ func TestStateIsRestored(t *testing.T) {
 		_, err := w.server.HandOver(func(s record.Saved, _ *media.Sockets) error { compare(saved, s.State); return nil })
 		must(t, err)
 	})
-	all := &snapshot.Call{Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}},
-		Replacement: &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}}}
+	all := &snapshot.Call{
+		Legs: []snapshot.Leg{{}}, Attempts: snapshot.Attempts{Current: &snapshot.Attempt{}},
+		Replacement: &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{}},
+	}
 	all.Bridge.Sounds.Voices = [2]*snapshot.Voice{{}, {}}
 	fieldsOf(reflect.ValueOf(all).Elem(), "", func(path string, v reflect.Value) {
 		if !covered[path] && elsewhere[path] == "" {

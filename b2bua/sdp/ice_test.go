@@ -189,8 +189,10 @@ func TestUnusableICE(t *testing.T) {
 			t.Errorf("%s: %+v\n%s", name, l.Checks(d), text)
 		}
 	}
-	for _, candidate := range []string{"a=candidate:1 1 udp 9 192.0.2.8 9 typ host",
-		"a=candidate:1 1 udp 9 x.local 9 typ host"} {
+	for _, candidate := range []string{
+		"a=candidate:1 1 udp 9 192.0.2.8 9 typ host",
+		"a=candidate:1 1 udp 9 x.local 9 typ host",
+	} {
 		l := NewLegCrypto(dtlsMedia, ourPrint, false)
 		d, _ := answerOf(t, l, []byte(strings.Replace(string(browser("abcd", "a=rtcp-mux", candidate)), "c=IN IP4 0.0.0.0",
 			"c=IN IP4 192.0.2.8", 1)))

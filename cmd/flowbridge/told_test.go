@@ -23,8 +23,10 @@ func TestTold(t *testing.T) {
 	must(t, err)
 	defer c.Close()
 	for _, id := range []string{"call-1", "call-2", "call-3"} {
-		must(t, c.Write(id, time.Now(), record.Told{Sound: "ai-en", SHA256: "ab12", FromMS: 20, ToMS: 3020, Whole: true,
-			Packets: 151, Lost: new(int64(2)), TalkedOver: true, Key: "1"}))
+		must(t, c.Write(id, time.Now(), record.Told{
+			Sound: "ai-en", SHA256: "ab12", FromMS: 20, ToMS: 3020, Whole: true,
+			Packets: 151, Lost: new(int64(2)), TalkedOver: true, Key: "1",
+		}))
 	}
 	head, _ := c.Head()
 	key := base64.StdEncoding.EncodeToString(c.Key())

@@ -348,8 +348,12 @@ func TestWithoutMemory(t *testing.T) {
 		body   string
 		want   int
 	}{
-		{sip.OPTIONS, "", 200}, {sip.INVITE, "v=0", 488}, {sip.UPDATE, "v=0", 488}, {sip.UPDATE, "", 200},
-		{sip.BYE, "", 200}, {sip.INFO, "x", 405},
+		{sip.OPTIONS, "", 200},
+		{sip.INVITE, "v=0", 488},
+		{sip.UPDATE, "v=0", 488},
+		{sip.UPDATE, "", 200},
+		{sip.BYE, "", 200},
+		{sip.INFO, "x", 405},
 	} {
 		req := d.Request(tt.method, 7)
 		req.SetBody([]byte(tt.body))

@@ -170,8 +170,10 @@ func TestDamagedEncrypted(t *testing.T) {
 		{"cut in the header", func(b []byte) []byte { return b[:100] }, false, "its beginning is damaged"},
 		{"plain", func([]byte) []byte { return wavHeader(2, 0) }, false, "it is not an encrypted recording"},
 		{"changed", func(b []byte) []byte { b[100_000]++; return b }, false, "changed or damaged after 65536 bytes"},
-		{"longer", func(b []byte) []byte { return append(b, make([]byte, 100_000)...) }, false,
-			"changed or damaged after 262144 bytes"},
+		{
+			"longer", func(b []byte) []byte { return append(b, make([]byte, 100_000)...) }, false,
+			"changed or damaged after 262144 bytes",
+		},
 	} {
 		whole, err := Decrypt(io.Discard, bytes.NewReader(tt.change(bytes.Clone(b))), key)
 		if whole != tt.whole || (err == nil) != (tt.problem == "") ||

@@ -105,8 +105,10 @@ func TestCall(t *testing.T) {
 	a, p := newAgent(t), newPeer(t, nil)
 	answer := p.calls()
 	p.connects(answer)
-	for _, line := range []string{"a=ice-lite", "a=mid:0", "a=group:BUNDLE 0", "a=rtcp-mux", "a=setup:passive",
-		"a=ice-ufrag:", "a=ice-pwd:", "a=candidate:1 1 UDP 2130706431 127.0.5.2 "} {
+	for _, line := range []string{
+		"a=ice-lite", "a=mid:0", "a=group:BUNDLE 0", "a=rtcp-mux", "a=setup:passive",
+		"a=ice-ufrag:", "a=ice-pwd:", "a=candidate:1 1 UDP 2130706431 127.0.5.2 ",
+	} {
 		if strings.Count(answer.Body(), "\r\n"+line) != 1 {
 			t.Errorf("want one line %q", line)
 		}

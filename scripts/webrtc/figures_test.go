@@ -97,8 +97,10 @@ func (p *phone) speaks(to netip.AddrPort) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for n := uint16(0); ; n++ {
-		pkt := rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 160, SSRC: 7},
-			Payload: make([]byte, 160)}
+		pkt := rtp.Packet{
+			Header:  rtp.Header{Version: 2, SequenceNumber: n, Timestamp: uint32(n) * 160, SSRC: 7},
+			Payload: make([]byte, 160),
+		}
 		b, err := pkt.Marshal()
 		if err == nil {
 			b, err = p.out.EncryptRTP(nil, b, nil)

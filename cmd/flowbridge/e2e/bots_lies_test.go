@@ -79,15 +79,19 @@ func audioOf(n int) string {
 func botLies(ctx context.Context, elsewhere string) []botLie {
 	const switching = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 	return []botLie{
-		{name: "another stream", says: many(50, `{"event":"media","streamSid":"MZ00","media":{"payload":"Kg=="}}`),
-			ignored: "streamSid of another stream"},
+		{
+			name: "another stream", says: many(50, `{"event":"media","streamSid":"MZ00","media":{"payload":"Kg=="}}`),
+			ignored: "streamSid of another stream",
+		},
 		{name: "marks", says: many(3000, `{"event":"mark","mark":{"name":"m"}}`)},
 		{name: "marks behind audio", says: func(say func(websocket.MessageType, string), c *websocket.Conn) {
 			say(websocket.MessageText, audioOf(29*8000)) // no mark can leave before the caller hangs up
 			many(2000, `{"event":"mark","mark":{"name":"m"}}`)(say, c)
 		}, ignored: "a mark beyond 1500"},
-		{name: "long names", says: many(50, `{"event":"mark","mark":{"name":"`+strings.Repeat("n", 5000)+`"}}`),
-			ignored: "name of a mark over 256 bytes"},
+		{
+			name: "long names", says: many(50, `{"event":"mark","mark":{"name":"`+strings.Repeat("n", 5000)+`"}}`),
+			ignored: "name of a mark over 256 bytes",
+		},
 		{name: "clears", says: many(3000, `{"event":"clear"}`)},
 		{name: "a mebibyte", says: many(1, audioOf(3*(mebibyte/4-100))), ignored: "audio beyond 30 seconds"},
 		{name: "more than a mebibyte", says: many(1, audioOf(mebibyte)), cause: "bot_lost"},
@@ -119,17 +123,23 @@ func botLies(ctx context.Context, elsewhere string) []botLie {
 		{name: "an error", says: closes(websocket.StatusInternalError), cause: "bot_lost"},
 		{name: "a code of its own", says: closes(4999), cause: "bot_lost"},
 		{name: "done", says: closes(websocket.StatusNormalClosure), cause: "agent_hangup"},
-		{name: "cut", says: func(_ func(websocket.MessageType, string), c *websocket.Conn) { _ = c.CloseNow() },
-			cause: "bot_lost"},
-		{name: "no reader", says: func(func(websocket.MessageType, string), *websocket.Conn) { <-ctx.Done() },
-			cause: "agent_stalled"},
+		{
+			name: "cut", says: func(_ func(websocket.MessageType, string), c *websocket.Conn) { _ = c.CloseNow() },
+			cause: "bot_lost",
+		},
+		{
+			name: "no reader", says: func(func(websocket.MessageType, string), *websocket.Conn) { <-ctx.Done() },
+			cause: "agent_stalled",
+		},
 
 		{name: "slow", upgrade: raw(switching, 200*time.Millisecond), status: 504},
 		{name: "wrong key", upgrade: raw(switching+"Sec-WebSocket-Accept: bm8=\r\n\r\n", 0), status: 503},
 		{name: "long headers", upgrade: raw(switching+"X: "+strings.Repeat("x", 70_000)+"\r\n\r\n", 0), status: 503},
 		{name: "not HTTP", upgrade: raw("SSH-2.0-OpenSSH\r\n", 0), status: 503},
-		{name: "a page", upgrade: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
-			status: 502},
+		{
+			name: "a page", upgrade: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
+			status: 502,
+		},
 		{name: "to this machine", upgrade: redirects(elsewhere), status: 502},
 		{name: "to a private network", upgrade: redirects("ws://10.0.0.1/"), status: 502},
 	}

@@ -30,8 +30,10 @@ func TestReceipts(t *testing.T) {
 		heads <- m
 	}))
 	defer srv.Close()
-	s.node.webhooks.Set([]webhook.Hook{{Name: "keeper", URL: srv.URL, Timeout: time.Minute, GiveUp: time.Hour,
-		Concurrent: 1}})
+	s.node.webhooks.Set([]webhook.Hook{{
+		Name: "keeper", URL: srv.URL, Timeout: time.Minute, GiveUp: time.Hour,
+		Concurrent: 1,
+	}})
 	dir := store.ReceiptsPath(s.node.config().Store.Path)
 	s.node.receipts.purge()
 	s.node.receipts.tellHead()
