@@ -277,7 +277,8 @@ type Ask struct {
 	Body []byte
 	// Answer says which answers are a success.
 	Answer *Answer
-	// Order makes the request to the gateway of bots out of the answer. It is nil for other kinds, and in that request itself.
+	// Order makes the request to the gateway of bots out of the answer. It is nil for other kinds, and in that request
+	// itself.
 	Order func(*template.PrepareVars) (Ask, error)
 }
 
