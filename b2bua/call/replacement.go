@@ -252,7 +252,7 @@ func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	if c.attempts.current.answer == nil {
 		c.attempts.current.noteAnswerTime()
-		c.telling.agentAnswers()
+		c.telling.noteAgentAnswer()
 	}
 	answer, err := c.attempts.readAnswer(f.SDP)
 	var seen *sdp.Description // answer in the caller's payload types

@@ -272,7 +272,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 		return c.nextAttempt()
 	}
 	c.attempts.current.noteAnswerTime()
-	c.telling.agentAnswers()
+	c.telling.noteAgentAnswer()
 	if a := c.attempts.current; c.telling.holdsAnswer() || a.crypto.Awaits() {
 		a.answer = &f
 		return (*Call).dialing

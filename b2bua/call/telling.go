@@ -59,8 +59,8 @@ func (t *telling) underway() bool {
 	return t.Stage != snapshot.ToldNothing && t.Stage < snapshot.ToldAll
 }
 
-// agentAnswers records that an agent of a caller that is told has answered.
-func (t *telling) agentAnswers() {
+// noteAgentAnswer records when the first agent of a told caller answered.
+func (t *telling) noteAgentAnswer() {
 	if t.Stage != snapshot.ToldNothing {
 		t.call.record.agentAnswered()
 	}
@@ -195,7 +195,7 @@ func (t *telling) beginStatement() {
 func (t *telling) speak() {
 	c := t.call
 	if !c.bridge.Saying.Speak() {
-		return // the caller has not described its media yet
+		return
 	}
 	t.Stage = snapshot.Tells
 	t.lost, _ = c.bridge.Media.Reported(media.SideA)
@@ -205,12 +205,23 @@ func (t *telling) speak() {
 // recordNotTold records that the statement can't be said, and reports whether the call continues without it.
 func (t *telling) recordNotTold(err error) (goesOn bool) {
 	c := t.call
-	c.log.Error().Err(err).Str("sound", t.Sound).Msg("caller not told")
-	c.ladder.Decide("the caller can't be told %s: %v", t.Sound, err)
+	t.logNotTold(err)
 	t.told.Sound, t.told.Language = t.Sound, t.Sound
 	c.record.told(t.told)
 	t.Stage, t.Sound = snapshot.ToldAll, ""
 	return !t.config().Required
+}
+
+// Why a caller was not told although the statement began.
+var (
+	errHeld       = errors.New("the caller held the call, or could not be reached, for two minutes")
+	errIncomplete = errors.New("twice, packets of it could not be sent")
+)
+
+// logNotTold says in the log and the ladder why the caller was not told.
+func (t *telling) logNotTold(err error) {
+	t.call.log.Error().Err(err).Str("sound", t.Sound).Msg("caller not told")
+	t.call.ladder.Decide("the caller can't be told %s: %v", t.Sound, err)
 }
 
 // on handles the end of the statement and of its receipt, and the caller's ACK. In early media the target's answer
@@ -242,6 +253,7 @@ func (t *telling) on(h happening) (next phase, handled bool) {
 	}
 	if _, is := part.partEvent.(tellTimeout); is {
 		if t.underway() {
+			t.logNotTold(errHeld)
 			next = t.endCall(cause.NotTold)
 		}
 		return next, true
@@ -253,7 +265,8 @@ func (t *telling) on(h happening) (next phase, handled bool) {
 	return next, is
 }
 
-// deadline returns when the target is to be called, so that its answer is due at the statement's end.
+// deadline returns when the target is to be called, so that its answer is due at the statement's end, or when the
+// caller must have been told, whichever comes first.
 func (t *telling) deadline() (at time.Time) {
 	if t.underway() && t.Stage != snapshot.ToldUnwritten {
 		at = t.until
@@ -314,6 +327,7 @@ func (t *telling) onSaid(e bridge.Said) phase {
 	c.record.told(t.told)
 	switch {
 	case !t.told.Whole && t.config().Required:
+		t.logNotTold(errIncomplete)
 		return t.endCall(cause.NotTold)
 	case !t.told.Whole:
 		t.Sound = "" // templates may not say that the caller was told

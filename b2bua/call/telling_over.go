@@ -146,8 +146,8 @@ func (t *telling) stopForMachine(connects bool) {
 	}
 }
 
-// hasInboundCaller reports whether the caller has called us, so that the call was answered for the statement. The
-// tellCustomer of a placed call was called by us.
+// hasInboundCaller reports whether the call came in, so that we answered it for the statement. In a placed call we
+// called the customer.
 func (t *telling) hasInboundCaller() bool { return t.call.a != nil && t.call.a.Leg.UAS }
 
 // disposition returns the disposition of an answered call. A call that was answered for the statement and never got an

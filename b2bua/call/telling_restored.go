@@ -72,7 +72,7 @@ func (t *telling) resume() bool {
 	return true
 }
 
-// Why a statement does not go on in another process.
+// Why another process can't continue a statement.
 var (
 	errGoneSound    = errors.New("the sound is no longer configured")
 	errTellsNothing = errors.New("the route no longer tells anything")

@@ -24,7 +24,7 @@ func (w *world) presses(digit byte) {
 
 // tellsWith returns tellConfig with these settings of tell besides sound.
 func tellsWith(settings string) string {
-	return strings.Replace(tellConfig, "tell: {sound: eu}", "tell: {sound: eu, "+settings+"}", 1)
+	return replacedOnce(tellConfig, "tell: {sound: eu}", "tell: {sound: eu, "+settings+"}")
 }
 
 // What follows the key that a caller is asked for.

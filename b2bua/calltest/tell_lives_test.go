@@ -44,20 +44,7 @@ func TestEarlyStatement(t *testing.T) {
 // With early media, a refusal passes, and a target that answers before the end waits.
 func TestEarlyStatementAndAnEarlyAgent(t *testing.T) {
 	inWorldWith(t, tellsWith("early: true"), func(w *world) {
-		for range 10 { // until it is known that the agent answers after 2 s
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invitesTillRung(d)
-			d.learn(w.carrier.expect("SIP/2.0 183"))
-			time.Sleep(statement)
-			w.said(saidWhole())
-			invite := w.agent.progresses(180, "Ringing", "agent1", "")
-			time.Sleep(2 * time.Second)
-			w.agent.answer(invite, "agent1")
-			w.agent.expect("ACK")
-			w.carrier.isAnswered(d)
-			w.carrier.hangsUpOn(w.agent, d)
-			w.record()
-		}
+		w.usuallyAnswers("agent", 2*time.Second)
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invitesTillRung(d)
 		d.learn(w.carrier.expect("SIP/2.0 183"))
@@ -151,17 +138,7 @@ func TestStatementGoesOn(t *testing.T) {
 // A target that is called during the statement when the process is killed is called again after the statement.
 func TestKillWhileTheAgentWaits(t *testing.T) {
 	inWorldWith(t, tellConfig, func(w *world) {
-		for range 10 {
-			d := w.isTold("+15075785607")
-			time.Sleep(statement)
-			w.said(saidWhole())
-			invite := w.agent.progresses(180, "Ringing", "agent1", "")
-			time.Sleep(3 * time.Second)
-			w.agent.answer(invite, "agent1")
-			w.agent.expect("ACK")
-			w.carrier.hangsUpOn(w.agent, d)
-			w.record()
-		}
+		w.usuallyAnswers("agent", 3*time.Second)
 		d := w.isTold("+15075785607")
 		time.Sleep(statement - 3*time.Second + time.Millisecond)
 		invite := w.agent.expect("INVITE")

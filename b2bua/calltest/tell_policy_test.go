@@ -16,20 +16,7 @@ import (
 // The caller hears a statement in early media, and the first target leaves while it waits: the last one gets the call.
 func TestLastTargetDuringAnEarlyStatement(t *testing.T) {
 	inWorldWith(t, tellsWith("early: true"), func(w *world) {
-		for range 10 { // until it is known that the agent answers after 2 s
-			d := w.carrier.newCall("+15075785607")
-			w.carrier.invitesTillRung(d)
-			d.learn(w.carrier.expect("SIP/2.0 183"))
-			time.Sleep(statement)
-			w.said(saidWhole())
-			invite := w.agent.progresses(180, "Ringing", "agent1", "")
-			time.Sleep(2 * time.Second)
-			w.agent.answer(invite, "agent1")
-			w.agent.expect("ACK")
-			w.carrier.isAnswered(d)
-			w.carrier.hangsUpOn(w.agent, d)
-			w.record()
-		}
+		w.usuallyAnswers("agent", 2*time.Second)
 		d := w.carrier.newCall("+15075785607")
 		w.carrier.invitesTillRung(d)
 		d.learn(w.carrier.expect("SIP/2.0 183"))
@@ -110,9 +97,7 @@ func TestRecordingOfTheRouteAfterwards(t *testing.T) {
 func TestSilenceOfAnAgentThatWaits(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		inWorldWith(t, tellConfig, func(w *world) {
-			for range 10 {
-				w.admission.Peers.Load().CalleeNamed("agent").AnsweredAfter(3 * time.Second)
-			}
+			w.usuallyAnswers("agent", 3*time.Second)
 			d := w.isTold("+15075785607")
 			time.Sleep(statement - 3*time.Second + time.Millisecond)
 			invite := w.agent.expect("INVITE")
@@ -153,9 +138,7 @@ func TestSilenceOfAnAgentThatWaits(t *testing.T) {
 func TestAgentAnsweredAt(t *testing.T) {
 	for name, yaml := range map[string]string{"answered": tellConfig, "early": tellsWith("early: true")} {
 		runIn(t, name, yaml, func(w *world) {
-			for range 10 {
-				w.admission.Peers.Load().CalleeNamed("agent").AnsweredAfter(3 * time.Second)
-			}
+			w.usuallyAnswers("agent", 3*time.Second)
 			d := w.carrier.newCall("+15075785607")
 			w.carrier.invitesTillRung(d)
 			if name == "early" {

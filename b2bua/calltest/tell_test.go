@@ -49,6 +49,13 @@ func (w *world) said(sent media.Sent) {
 	synctest.Wait()
 }
 
+// usuallyAnswers makes known how long a target takes to answer.
+func (w *world) usuallyAnswers(target string, after time.Duration) {
+	for range 10 {
+		w.admission.Peers.Load().CalleeNamed(target).AnsweredAfter(after)
+	}
+}
+
 // isTold makes a call whose caller is answered, and hears the statement.
 func (w *world) isTold(to string) *dialogue {
 	w.t.Helper()

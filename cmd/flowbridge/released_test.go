@@ -22,7 +22,7 @@ import (
 // releasedNames has the newest release in its first line, and below it the names that this release has.
 const releasedNames = "../../scripts/internal/released-names"
 
-// TestDocsNameWhatIsReleased checks that README and docs name only what the newest release has, or mark it: "(from 1.2)".
+// TestDocsNameWhatIsReleased checks that README and docs name only what the newest release has, or mark it: "(from 1.3)".
 // A reader installs that release. With -update, it writes the names of the present code as those of the newest heading
 // in CHANGELOG.md, which is right only in the commit of a release. docs/contributing.md says how to mark.
 func TestDocsNameWhatIsReleased(t *testing.T) {

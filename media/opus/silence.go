@@ -6,8 +6,8 @@ const (
 	// cycle is after how many frames the packets of digital silence repeat: SILK's seed has four values (RFC 6716
 	// section 4.2.7.7).
 	cycle = 4
-	// settled is how many frames in a row must have repeated a packet before no more are encoded, so that the encoder
-	// has adapted to the silence. In frames of 20 ms.
+	// settled is how many packets in a row must repeat before the encoder is skipped: it has adapted to the silence by
+	// then. 25 frames are 0.5 s.
 	settled = 25
 	// largestSilent bounds the packets that are kept, in bytes. Only a constant bitrate makes larger ones.
 	largestSilent = 64
@@ -19,7 +19,7 @@ const (
 // encoding it costs half as much as speech. The receiver gets the packets that the encoder would make.
 type silence struct {
 	level    int16 // of the samples
-	repeated int   // frames in a row whose packets were those of one cycle before
+	repeated int   // packets in a row that equalled the one a cycle before; negative while the first ones are collected
 	at       int   // index of the next packet in packets
 	packets  [cycle]struct {
 		data [largestSilent]byte
@@ -44,7 +44,7 @@ func (s *silence) next(samples []int16) []byte {
 	return p.data[:p.size]
 }
 
-// note takes note of a packet that was encoded. size is 0 in a pause by DTX, which has another cycle.
+// note stores an encoded packet. It is empty in a pause by DTX, which has another cycle.
 func (s *silence) note(packet []byte) {
 	p := &s.packets[s.at]
 	s.at = (s.at + 1) % cycle

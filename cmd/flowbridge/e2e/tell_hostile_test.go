@@ -41,6 +41,12 @@ type hearing struct {
 	agent  int    // packets
 }
 
+// isTold reports whether this is the whole statement, in one piece, and perhaps more.
+func (is *hearing) isTold() bool {
+	statement, _ := audio.Tone("eu")
+	return bytes.Contains(is.before, statement.In(audio.ULaw))
+}
+
 // untoldCalls are the calls of the test.
 type untoldCalls struct {
 	*stage
@@ -155,15 +161,28 @@ func (h *untold) meets(m message) {
 	h.to = at
 }
 
-// describes sends a request with another description. again says that the statement begins again.
+// describes sends a request with another description. again says that the statement begins again, unless it is over.
 func (h *untold) describes(method, sdp string, again bool) {
-	if again {
-		h.lock.Lock()
-		h.began = time.Now()
-		h.lock.Unlock()
-	}
+	now := time.Now()
 	h.asks(method, sdp)
 	h.answered()
+	if again && !h.isTold() {
+		h.lock.Lock()
+		h.began = now
+		h.lock.Unlock()
+	}
+}
+
+// isTold reports whether the caller has heard the whole statement, at any address.
+func (h *untold) isTold() bool {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	for _, is := range h.heard {
+		if is.isTold() {
+			return true
+		}
+	}
+	return false
 }
 
 // moved lets the caller hear and speak at another address, and describes it.
@@ -176,11 +195,13 @@ func (h *untold) moved(method string) {
 	h.describes(method, h.anew(), true)
 }
 
-// awaits waits until an address of the caller has heard as many packets.
+// awaits waits until the caller's present address has heard as many packets of the statement.
 func (h *untold) awaits(packets int) {
 	eventually(h.all.T, h.is.name+": the statement is heard", func() bool {
-		_, n := h.counts()
-		return n >= packets
+		h.lock.Lock()
+		defer h.lock.Unlock()
+		is := h.heard[local(h.from)]
+		return is != nil && len(is.before) >= packets*frame
 	})
 }
 
@@ -203,16 +224,14 @@ func (all *untoldCalls) hears(c *partyCall, at netip.AddrPort, pkt []byte) {
 		}
 		return
 	case is.agent == 0:
-		statement, _ := audio.Tone("eu")
-		if !bytes.Contains(is.before, statement.In(audio.ULaw)) {
+		if !is.isTold() {
 			all.Errorf("%s: an agent is heard after %d packets, untold", h.is.name, len(is.before)/frame)
 		}
 	}
 	is.agent++
 }
 
-// overhears judges a packet that comes to an agent. What a caller has sent more than a second before its statement
-// could end is not for an agent.
+// overhears notes a caller's word that comes to an agent.
 func (all *untoldCalls) overhears(_ *partyCall, _ netip.AddrPort, pkt []byte) {
 	word, is := bytes.CutPrefix(pkt[12:], []byte(callerSays))
 	if !is {
@@ -227,7 +246,8 @@ func (all *untoldCalls) overhears(_ *partyCall, _ netip.AddrPort, pkt []byte) {
 	h.overheard[n] = true
 }
 
-// judge ends the judgement of a call.
+// judge judges what the agent has heard of a caller: nothing that the caller had said more than a second before the
+// statement could end.
 func (h *untold) judge() {
 	h.lock.Lock()
 	defer h.lock.Unlock()
@@ -317,7 +337,7 @@ func (h *untold) held(direction string) string { return h.anew() + "a=" + direct
 func (all *untoldCalls) run(is attack, number int) {
 	is.route = cmp.Or(is.route, tellsRoute)
 	h := all.call(is, number, nil)
-	if is.redial {
+	if is.redial != "" {
 		defer h.leaves()
 		h = h.redials(number)
 	}
@@ -362,10 +382,10 @@ func (h *untold) leaves() {
 func (h *untold) redials(number int) *untold {
 	uri := strings.Fields(h.invite.raw)[1]
 	var after *untold
-	if strings.Contains(h.is.name, "the same Call-ID") {
+	if h.is.sameCallID {
 		after = h
 	}
-	if strings.HasPrefix(h.is.name, "BYE") {
+	if h.is.redial == "BYE" {
 		h.answered()
 		h.hangUp()
 	} else {
