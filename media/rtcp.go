@@ -102,15 +102,15 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 }
 
 // Reported returns how many packets a side has reported lost of the stream that it is sent, in its last RTCP report.
-// The side counts them from the stream's beginning; twice received packets count negatively (RFC 3550 §6.4.1). ok is
-// false if there was no report.
-func (s *Session) Reported(to Side) (lost int64, ok bool) {
+// The side counts them from the stream's beginning; twice received packets count negatively (RFC 3550 §6.4.1). reports
+// is how many reports there were.
+func (s *Session) Reported(to Side) (lost int64, reports uint64) {
 	return s.relay.ledger.remoteLost(to)
 }
 
-func (l *ledger) remoteLost(to Side) (lost int64, ok bool) {
+func (l *ledger) remoteLost(to Side) (lost int64, reports uint64) {
 	c := read(&l.flow[to][RTCP].rtcp)
-	return c.RemoteLost.Load(), c.Reports.Load() > 0
+	return c.RemoteLost.Load(), c.Reports.Load()
 }
 
 // alias returns the identity under which the other side knows the stream from a side.

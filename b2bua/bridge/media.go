@@ -35,7 +35,7 @@ type mediaSession interface {
 	Start()
 	Stats() media.Stats
 	Quiet() media.Quiet
-	Reported(to media.Side) (lost int64, ok bool)
+	Reported(to media.Side) (lost int64, reports uint64)
 	State() media.SessionState
 	Close() media.Stats
 }
@@ -272,10 +272,10 @@ func (m *Media) Stats() (s media.Stats) {
 	return s
 }
 
-// Reported returns how many packets a side reports as lost so far. known is false if it has reported none.
-func (m *Media) Reported(by media.Side) (lost int64, known bool) {
+// Reported returns how many packets a side reports as lost so far, and how many reports there were.
+func (m *Media) Reported(by media.Side) (lost int64, reports uint64) {
 	if m.session == nil {
-		return 0, false
+		return 0, 0
 	}
 	return m.session.Reported(by)
 }

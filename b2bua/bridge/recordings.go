@@ -113,6 +113,8 @@ func (rs *Recordings) orderStart() error {
 		return refused("calls of this route are not recorded", "write record: on_demand for the route")
 	case !b.Call.Moment().Answered:
 		return NotAnswered()
+	case b.Saying.TellsCaller():
+		return refused("the caller is being told something", "ask again when it was")
 	case b.Call.Route().Record == config.WantedTold && !rs.told:
 		return refused("the caller was not told yet, or has not accepted",
 			"ask again when it was, or write record: on_demand")

@@ -212,15 +212,25 @@ func (s *Saying) on(e Event) (handled bool) {
 		return s.pressed(e.Side, e.Digit)
 	case cut:
 		if e.side == s.what.To {
-			s.from = media.Sent{} // it restarts at another address
+			s.restarts() // at another address
 		}
 	case described:
 		if s.what.Whole && s.speaks && !s.hears() {
-			s.from = media.Sent{} // it restarts
+			s.restarts()
 		}
 	}
 	return false
 }
+
+// restarts makes the sound begin again. Whoever hears it then has to press the key.
+func (s *Saying) restarts() {
+	if s.from = (media.Sent{}); !s.spoken {
+		s.key = 0
+	}
+}
+
+// TellsCaller reports whether the caller hears a statement, or is about to.
+func (s *Saying) TellsCaller() bool { return s.Underway() && s.what.To == media.SideA }
 
 // Underway reports whether the sides are kept apart.
 func (s *Saying) Underway() bool { return s.what.Sound != "" }

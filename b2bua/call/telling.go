@@ -22,10 +22,12 @@ import (
 type telling struct {
 	idle
 	snapshot.Telling
-	told   record.Told // what the record and the receipt say of it
-	lost   int64       // packets that the caller had reported as lost when the statement began
-	called bool        // the target has been called
-	until  time.Time   // when the statement must be over
+	told    record.Told // what the record and the receipt say of it
+	spoke   time.Time   // when the statement began
+	lost    int64       // packets that the caller had reported as lost by then
+	reports uint64      // in as many reports
+	called  bool        // the target has been called
+	until   time.Time   // when the statement must be over
 }
 
 // What a telling reports to itself.
@@ -186,9 +188,14 @@ func (t *telling) beginStatement() {
 	if accept := t.config().Accept; accept != nil {
 		s.Accept, s.Within = accept.Key, accept.Within
 	}
-	t.Stage = snapshot.TellsSoon
-	t.until = time.Now().Add(t.call.bridge.Sounds.Length(t.Sound) + s.Within + tellWithin)
+	t.Stage, t.Required = snapshot.TellsSoon, t.config().Required
+	t.limit(t.Sound, s.Within)
 	t.call.bridge.Saying.Begin(s)
+}
+
+// limit sets when the caller must have heard a sound, and pressed a key.
+func (t *telling) limit(sound string, within time.Duration) {
+	t.until = time.Now().Add(t.call.bridge.Sounds.Length(sound) + within + tellWithin)
 }
 
 // speak says the statement, unless the caller has not described its media yet.
@@ -198,7 +205,8 @@ func (t *telling) speak() {
 		return
 	}
 	t.Stage = snapshot.Tells
-	t.lost, _ = c.bridge.Media.Reported(media.SideA)
+	t.spoke = time.Now()
+	t.lost, t.reports = c.bridge.Media.Reported(media.SideA)
 	c.ladder.Decide("the caller is told %s", t.Sound)
 }
 
@@ -252,10 +260,7 @@ func (t *telling) on(h happening) (next phase, handled bool) {
 		return next, true
 	}
 	if _, is := part.partEvent.(tellTimeout); is {
-		if t.underway() {
-			t.logNotTold(errHeld)
-			next = t.endCall(cause.NotTold)
-		}
+		next = t.tooLate()
 		return next, true
 	}
 	e, is := part.partEvent.(receiptDone)
@@ -316,6 +321,9 @@ func (t *telling) onSaid(e bridge.Said) phase {
 		t.Again = true
 		c.ladder.Decide("the statement was not sent whole: it is said again")
 		t.beginStatement()
+		if e.Key != "" {
+			c.bridge.Saying.Resume(media.Sent{}, e.Key[0])
+		}
 		t.speak()
 		return nil
 	}
@@ -354,15 +362,16 @@ func (t *telling) noteSent(s media.Sent) (whole bool) {
 	t.told.FromMS, t.told.ToMS, t.told.Packets = into(s.First), into(s.Last), s.Packets
 	t.told.Whole = s.Missed == 0 && s.Packets > 0 && s.At >= c.bridge.Sounds.Length(t.Sound)
 	t.told.TalkedOver = t.told.TalkedOver || c.bridge.Saying.TalkedOver()
-	if lost, known := c.bridge.Media.Reported(media.SideA); known {
-		t.told.Lost = new(max(lost-t.lost, 0))
+	t.told.Lost = nil
+	if lost, reports := c.bridge.Media.Reported(media.SideA); reports > t.reports && !s.First.Before(t.spoke) {
+		t.told.Lost = new(min(max(lost-t.lost, 0), s.Packets))
 	}
 	return t.told.Whole
 }
 
 // recordPartly records a statement that is not said to its end.
 func (t *telling) recordPartly() {
-	if t.Stage == snapshot.Tells {
+	if t.Stage == snapshot.Tells || t.Stage == snapshot.TellsSoon {
 		t.noteSent(t.call.bridge.Saying.Progress())
 		t.told.Whole = false
 		t.call.record.told(t.told)

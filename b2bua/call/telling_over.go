@@ -114,6 +114,24 @@ func (t *telling) endCall(why cause.Cause) phase {
 	return c.refuse(c.route.Otherwise, why)
 }
 
+// tooLate handles a caller that could not be told in time.
+func (t *telling) tooLate() phase {
+	c := t.call
+	switch {
+	case !t.underway():
+	case t.Stage == snapshot.TellsNotTaken:
+		c.hangup(c.attempts.last.cause, record.EndedBySystem)
+	default:
+		t.recordPartly()
+		if !t.recordNotTold(errHeld) {
+			return t.endCall(cause.NotTold)
+		}
+		c.bridge.Saying.End()
+		return t.connectAgent()
+	}
+	return nil
+}
+
 // sayNotTaken tells the caller that no target takes the call. It returns false if there is nothing to say.
 func (t *telling) sayNotTaken() bool {
 	c := t.call
@@ -124,6 +142,7 @@ func (t *telling) sayNotTaken() bool {
 	t.recordPartly()
 	c.bridge.Saying.Begin(bridge.Statement{To: media.SideA, Sound: tell.NotTaken, Whole: true})
 	t.setStage(snapshot.TellsNotTaken)
+	t.limit(tell.NotTaken, 0)
 	if !c.bridge.Saying.Speak() {
 		return false
 	}

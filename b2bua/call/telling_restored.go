@@ -16,7 +16,7 @@ func (t *telling) save(k *snapshot.Sheet) {
 	if t.Stage == snapshot.ToldNothing || t.call.customer.placement == nil {
 		return
 	}
-	said := t.Telling
+	said := snapshot.Telling{Stage: t.Stage, Sound: t.Sound, Again: t.Again, Accepted: t.Accepted, Required: t.Required}
 	if k.Handed && t.Stage == snapshot.Tells {
 		now := t.call.bridge.Saying.Progress()
 		said.At, said.Packets, said.Missed, said.First = now.At, now.Packets, now.Missed, leg.InstantOf(now.First)
@@ -43,6 +43,11 @@ func (t *telling) resume() bool {
 	err := error(nil)
 	switch {
 	case !t.underway():
+	case t.config() == nil && t.Required && c.peers.IndexOf(c.route) < 0:
+		t.logNotTold(errGoneRoute)
+		c.record.told(record.Told{Sound: is.Sound, Language: is.Sound})
+		c.hangup(cause.NotTold, record.EndedBySystem)
+		return true
 	case t.config() == nil:
 		err = errTellsNothing
 	case is.Stage == snapshot.TellsNotTaken:
@@ -74,6 +79,7 @@ func (t *telling) resume() bool {
 
 // Why another process can't continue a statement.
 var (
+	errGoneRoute    = errors.New("the route is no longer configured as it was")
 	errGoneSound    = errors.New("the sound is no longer configured")
 	errTellsNothing = errors.New("the route no longer tells anything")
 )

@@ -61,6 +61,7 @@ type fakeSession struct {
 	clocked    bool          // Playing tells how far the sound is by the clock, of which missed packets were not sent
 	missed     int64
 	lost       int64 // the result of Reported; -1 means none
+	reports    uint64
 	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
@@ -213,7 +214,14 @@ func (s *fakeSession) HoldBack(from media.Side, on bool) {
 	s.open()
 }
 
-func (s *fakeSession) Reported(media.Side) (lost int64, ok bool) { return s.lost, s.lost >= 0 }
+// Reported returns one report more with each call.
+func (s *fakeSession) Reported(media.Side) (lost int64, reports uint64) {
+	if s.lost < 0 {
+		return 0, 0
+	}
+	s.reports++
+	return s.lost, s.reports
+}
 
 func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
 	s.mu.Lock()

@@ -130,6 +130,7 @@ type Telling struct {
 	First    leg.Instant   `cbor:"8,keyasint,omitempty"`  // when its first packet was sent
 	Talked   bool          `cbor:"9,keyasint,omitempty"`  // the caller has spoken during it
 	Key      byte          `cbor:"10,keyasint,omitempty"` // the key that was pressed during the sound; 0 if none
+	Required bool          `cbor:"11,keyasint,omitempty"` // the call does not continue without it
 }
 
 // ToldStage is how far a caller's statement has come.

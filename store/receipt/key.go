@@ -24,7 +24,7 @@ func readKey(dir string) (ed25519.PrivateKey, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		var names []string
 		if names, err = segments(dir); err == nil && len(names) > 0 {
-			err = fmt.Errorf("%s: %w: put it back from a backup, or move the directory away: "+
+			err = fmt.Errorf("%s: %w: put it back from a backup, or move the directory away and restart: "+
 				"new receipts then begin a chain of their own", name, errKey)
 		}
 		if err == nil {

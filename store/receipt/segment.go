@@ -52,7 +52,7 @@ func (t *tail) add(r *Receipt, line []byte) {
 const tailSize = 2 * maxBatch * (maxLine + 1)
 
 var errNoLine = errors.New("its end has no line that is signed with the key; put the directory back from a backup, " +
-	"or move it away: new receipts then begin a chain of their own")
+	"or move it away and restart: new receipts then begin a chain of their own")
 
 // readTail reads the end of a segment, and cuts off what follows the last line that is whole.
 func readTail(file string, key ed25519.PublicKey) (t tail, cut int64, err error) {

@@ -1,0 +1,210 @@
+package calltest
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/sim/siptest"
+	"flowbridge/store/record"
+)
+
+// An upgrade while it is detected who has taken a placed call: the person is told before the agent is called.
+func TestUpgradeBeforeTheStatement(t *testing.T) {
+	yaml := replacedOnce(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}")
+	yaml = replacedOnce(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}")
+	inWorldWith(t, yaml, func(w *world) {
+		_, invite := w.originates(origination())
+		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		w.upgraded()
+		w.tells()
+		if early := w.agent.rest(); len(early) > 0 {
+			t.Fatalf("the agent is called untold: %v", early)
+		}
+		time.Sleep(statement)
+		w.said(saidWhole())
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		if r := w.record(); r.Told == nil || !r.Told.Whole {
+			t.Errorf("told %+v", r.Told)
+		}
+	})
+}
+
+// A route that is no longer there in a process that replaces another does not make the statement optional.
+func TestRouteGoneDuringTheStatement(t *testing.T) {
+	for _, upgraded := range []bool{true, false} {
+		inWorldWith(t, tellConfig, func(w *world) {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement / 2)
+			env := func(string) (string, bool) { return "secret", true }
+			cfg, err := config.Parse("test.yaml", []byte(replacedOnce(tellConfig, "targets: [agent, spare], tell", "targets: [spare], tell")), env)
+			must(t, err)
+			w.options.Config = cfg
+			if upgraded {
+				w.upgraded()
+			} else {
+				w.restart()
+				w.carrier.rest()
+				w.carrier.ack(d)
+			}
+			hungUpOn(w.carrier)
+			r := w.wantRecord(record.DispositionFailed, cause.NotTold, record.EndedBySystem)
+			if r.Told == nil || r.Told.Whole {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}
+
+// After an upgrade in the statement, a move, and a kill, it begins again.
+func TestStatementAfterUpgradeAndKill(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		d := w.isTold("+15075785607")
+		time.Sleep(statement / 2)
+		s := w.session()
+		s.mu.Lock()
+		s.sent[media.SideA] = media.Sent{At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now()}
+		s.mu.Unlock()
+		w.upgraded()
+		if at := w.session().plays[media.SideA].From; at != statement/2 {
+			t.Fatalf("it goes on at %v", at)
+		}
+		w.talkOf(d, received{}).carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20010, "0 101"), "200")
+		w.restart()
+		if left := w.carrier.rest(); len(left) > 0 {
+			w.carrier.ack(d)
+		}
+		w.tells()
+		if at := w.session().plays[media.SideA].From; at != 0 {
+			t.Errorf("it goes on at %v after a kill", at)
+		}
+		w.carrier.bye(d)
+		w.carrier.expect("SIP/2.0 200")
+	})
+}
+
+// Targets that ring for long leave time to say that none of them takes the call.
+func TestNotTakenAfterLongRinging(t *testing.T) {
+	inWorldWith(t, tellsWith("not_taken: us"), func(w *world) {
+		w.isTold("+15075785607")
+		time.Sleep(statement)
+		w.said(saidWhole())
+		first := w.agent.progresses(180, "Ringing", "a", "")
+		time.Sleep(59 * time.Second)
+		w.agent.concludes(first, 503, "No", "a", "")
+		second := w.agent2.progresses(180, "Ringing", "b", "")
+		time.Sleep(59 * time.Second)
+		w.agent2.concludes(second, 486, "Busy", "b", "")
+		synctest.Wait()
+		time.Sleep(20 * time.Second)
+		if left := w.carrier.rest(); len(left) > 0 {
+			t.Fatalf("the call ends before that was said:\n%s", left[0].raw)
+		}
+		w.said(media.Sent{At: time.Second, Packets: 50})
+		hungUpOn(w.carrier)
+		w.wantRecord(record.DispositionFailed, cause.TargetBusy, record.EndedBySystem)
+	})
+}
+
+// A key counts when the statement has to be said again because of us, and not when it is for another address.
+func TestKeyOfAStatementThatIsRepeated(t *testing.T) {
+	for name, moves := range map[string]bool{"not sent whole": false, "moved": true} {
+		runIn(t, name, tellsWith(`accept: {key: "1", within: 6s}`), func(w *world) {
+			d := w.isTold("+15075785607")
+			time.Sleep(statement / 2)
+			w.presses('1')
+			if moves {
+				w.talkOf(d, received{}).carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20010, "0 101"), "200")
+			} else {
+				w.said(media.Sent{At: statement, Packets: 249, Missed: 1})
+			}
+			w.tells()
+			time.Sleep(statement)
+			w.said(saidWhole())
+			if moves {
+				time.Sleep(6*time.Second + time.Millisecond)
+				hungUpOn(w.carrier)
+				w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem)
+				return
+			}
+			w.agent.answer(w.agent.expect("INVITE"), "agent1")
+			w.agent.expect("ACK")
+			w.carrier.hangsUpOn(w.agent, d)
+			if r := w.record(); r.Told == nil || !r.Told.Counts() || r.Told.Key != "1" {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}
+
+// A caller that keeps the call on hold gets its agent untold where the statement is not required.
+func TestHoldWithoutEndIsNoObstacle(t *testing.T) {
+	inWorldWith(t, tellsWith("required: false"), func(w *world) {
+		d := w.isTold("+15075785607")
+		c := w.talkOf(d, received{})
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200")
+		time.Sleep(statement + 2*time.Minute + time.Millisecond)
+		w.letsIn()
+		w.agent.answer(w.agent.expect("INVITE"), "agent1")
+		w.agent.expect("ACK")
+		w.carrier.hangsUpOn(w.agent, d)
+		if r := w.record(); r.Told == nil || r.Told.Whole {
+			t.Errorf("told %+v", r.Told)
+		}
+	})
+}
+
+// No order records a caller during its statement.
+func TestRecordingDuringTheStatement(t *testing.T) {
+	yaml := "recording: {path: unused}\n" + replacedOnce(tellConfig, "tell: {sound: eu}", "tell: {sound: eu}, record: on_demand")
+	inRecordedWorld(t, yaml, func(w *recorded) {
+		d := w.isTold("+15075785607")
+		id := w.server.Live(w.t.Context())[0].Record.ID
+		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderRecord); err == nil || !strings.Contains(err.Error(), "is being told") {
+			t.Errorf("the order gets %v", err)
+		}
+		time.Sleep(statement)
+		w.said(saidWhole())
+		w.agent.answer(w.agent.expect("INVITE"), "agent1")
+		w.agent.expect("ACK")
+		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderRecord); err != nil {
+			t.Error(err)
+		}
+		w.carrier.hangsUpOn(w.agent, d)
+		w.record()
+	})
+}
+
+// The receipt says how much the caller has reported lost only if a report came during the statement.
+func TestReportedLosses(t *testing.T) {
+	for name, lost := range map[string]int64{"no report": -1, "reports": 4} {
+		runIn(t, name, tellConfig, func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			w.carrier.invitesTillRung(d)
+			w.session().lost = min(lost, 0) // before the statement
+			w.carrier.isAnswered(d)
+			w.tells()
+			w.session().lost = lost
+			time.Sleep(statement)
+			sent := saidWhole()
+			sent.First = time.Now().Add(-statement)
+			w.said(sent)
+			w.agent.answer(w.agent.expect("INVITE"), "agent1")
+			w.agent.expect("ACK")
+			w.carrier.hangsUpOn(w.agent, d)
+			switch r := w.record(); {
+			case lost < 0 && r.Told.Lost != nil:
+				t.Errorf("%d are lost without a report", *r.Told.Lost)
+			case lost >= 0 && (r.Told.Lost == nil || *r.Told.Lost != lost):
+				t.Errorf("lost %v; want %d", r.Told.Lost, lost)
+			}
+		})
+	}
+}
