@@ -39,9 +39,9 @@ type adminToken struct {
 	Rights string `key:"rights" enum:"read operate" required:"read or operate"`
 	// Whether the token may also listen to live calls.
 	Listen bool `key:"listen" default:"false"`
-	// Whether the token may also place calls from a browser (from 1.2). It needs a trunk with browser: true.
+	// Whether the token may also place calls from a browser. It needs a trunk with browser: true.
 	Call bool `key:"call" default:"false"`
-	// The most such calls at a time (from 1.2).
+	// The most such calls at a time.
 	MaxCalls int `key:"max_calls" default:"1" min:"1" max:"1000000"`
 }
 

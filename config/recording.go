@@ -18,7 +18,7 @@ type Recording struct {
 	Formats []string `key:"format" is:"format" default:"wav" filled:""`
 	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the start. 0: never.
 	Beep time.Duration `key:"beep" is:"beep" default:"0"`
-	// Public keys of age (from 1.2). Recordings are encrypted to them, and the server can't read them. Without a
+	// Public keys of age. Recordings are encrypted to them, and the server can't read them. Without a
 	// key, recordings are not encrypted.
 	Recipients []age.Recipient `key:"recipients" is:"recipient"`
 }

@@ -37,7 +37,7 @@ type Route struct {
 	// Moves the weights of split from targets that callers hear fail to those that serve them well. It needs name.
 	Follow *Follow `key:"follow"`
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183 at
-	// once, and ringback until the target's media or answer), none. Default of a browser trunk (from 1.2):
+	// once, and ringback until the target's media or answer), none. Default of a browser trunk:
 	// session-progress.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
 	// What the caller hears with session-progress, and while a transfer rings after the agent hung up.
@@ -50,7 +50,7 @@ type Route struct {
 	FailoverOn []int `key:"failover_on" min:"300" max:"699" knob:""`
 	// How long the whole set-up may take, over all targets.
 	SetupTimeout time.Duration `key:"setup_timeout" default:"120s" knob:""`
-	// Whether its calls are recorded: off, always, on_demand (when the admin API asks), told (from 1.2; once the
+	// Whether its calls are recorded: off, always, on_demand (when the admin API asks), told (once the
 	// statement of tell was said whole, and accepted). It needs the section recording.
 	Record Wanted `key:"record" enum:"off always on_demand told" default:"off"`
 	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).
@@ -59,7 +59,7 @@ type Route struct {
 	Rescue *callRescue `key:"rescue"`
 	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
-	// The statement that the caller hears, whole, before an agent is connected (from 1.2).
+	// The statement that the caller hears, whole, before an agent is connected.
 	Tell *Tell `key:"tell"`
 	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
 	Moved   string

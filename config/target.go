@@ -16,12 +16,12 @@ type Target struct {
 	// The target's name in routes, records and logs. No other target may have it.
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
 	// What it is: Synthflow, Vapi, any SIP address, one with an HTTP request before each call, set in prepare, or a bot
-	// that speaks Twilio Media Streams over a WebSocket (from 1.2).
+	// that speaks Twilio Media Streams over a WebSocket.
 	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip, http or websocket"`
 	// Where the platform keeps the account: global (only synthflow), us, eu. Empty: what uri and api say. Hosts of another
 	// region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
-	// The Request-URI. Required except for kinds synthflow and websocket (from 1.2). Default with synthflow:
+	// The Request-URI. Required except for kinds synthflow and websocket. Default with synthflow:
 	// "sip:{{.Agent.Number}}@", the region's SIP host (sipin.synthflow.ai without region), and port 32681, or 32682 over
 	// TLS.
 	URI *template.Template `key:"uri" later:""`
@@ -39,18 +39,18 @@ type Target struct {
 	// first). Default: trim with an explicit transport: udp, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim" knob:""`
 	// The HTTP request before the INVITE. Only for kinds synthflow and http, and with the keys of kind http for kind
-	// websocket (from 1.2). Without it a Synthflow target is dialled directly.
+	// websocket. Without it a Synthflow target is dialled directly.
 	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. Not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
-	// Kind websocket (from 1.2): the bot's URL, ws or wss. Path and query may hold templates, whose values are escaped.
+	// Kind websocket: the bot's URL, ws or wss. Path and query may hold templates, whose values are escaped.
 	// Redirects are not followed. A name may not lead to a private address, unless a proxy looks it up.
 	URL *template.URL `key:"url" is:"socket-url" later:""`
-	// Kind websocket (from 1.2): what the bot gets as customParameters, at most 2,048 bytes in JSON.
+	// Kind websocket: what the bot gets as customParameters, at most 2,048 bytes in JSON.
 	Parameters []variable `key:"parameters" later:""`
-	// Kind websocket (from 1.2): the token, sent with the upgrade as Authorization: Bearer.
+	// Kind websocket: the token, sent with the upgrade as Authorization: Bearer.
 	Token Secret `key:"token_file"`
-	// Kind websocket (from 1.2): for bots that check that Twilio calls, or end calls over HTTP as Twilio lets them.
+	// Kind websocket: for bots that check that Twilio calls, or end calls over HTTP as Twilio lets them.
 	Twilio *SocketTwilio `key:"twilio"`
 	// Headers of the INVITE. They are sent in this order, byte for byte, and replace Flowbridge's own. One whose template
 	// is empty is left out.
@@ -59,7 +59,7 @@ type Target struct {
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent, 100 included, before the next target is tried.
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s" knob:""`
-	// How long it may take for its final answer before the next target is tried. Kind websocket: 30s (from 1.2).
+	// How long it may take for its final answer before the next target is tried. Kind websocket: 30s.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
 	// When it is taken out of use because it fails. An API of several targets has the circuit of the first one.
 	Circuit Circuit `key:"circuit" knob:""`

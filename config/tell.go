@@ -13,34 +13,34 @@ import (
 // Tell is the section `routes[].tell`: the caller hears a statement, whole, before an agent is connected. Flowbridge
 // answers the call to say it. Not for routes of a target, whose caller is the agent.
 type Tell struct {
-	// The sound to say, one of sounds (from 1.2): a name, or a template like {{or .Row.language "en"}}.
+	// The sound to say, one of sounds: a name, or a template like {{or .Row.language "en"}}.
 	Sound *template.Template `key:"sound" required:"the name of a sound, or a template like {{or .Row.language \"en\"}}"`
-	// Asks the caller for a key after the statement (from 1.2). Without it the agent follows the statement.
+	// Asks the caller for a key after the statement. Without it the agent follows the statement.
 	Accept *TellAccept `key:"accept"`
-	// Whether the statement is said in early media (from 1.2), after 183. Then the call is answered with the agent's
+	// Whether the statement is said in early media, after 183. Then the call is answered with the agent's
 	// answer, and a refusal passes as without tell. Some carriers pass on no early media.
 	Early bool `key:"early" default:"false"`
-	// Whether a call without the statement fails with the cause not_told (from 1.2). If false, the call continues
+	// Whether a call without the statement fails with the cause not_told. If false, the call continues
 	// without it.
 	Required bool `key:"required" default:"true"`
-	// What the caller hears if no target takes the call after the statement (from 1.2). Empty: nothing.
+	// What the caller hears if no target takes the call after the statement. Empty: nothing.
 	NotTaken string `key:"not_taken" is:"sound"`
 }
 
 // TellAccept is the section `accept` of tell.
 type TellAccept struct {
-	// The key that accepts, for example 1 (from 1.2).
+	// The key that accepts, for example 1.
 	Key string `key:"key" is:"dtmf-key" required:"the key that the caller presses to accept"`
-	// How long the caller may take after the statement's end (from 1.2).
+	// How long the caller may take after the statement's end.
 	Within time.Duration `key:"within" is:"accept-within" default:"8s"`
-	// What follows another key, or none (from 1.2): hangup, continue (with the agent, and without record: told), or
+	// What follows another key, or none: hangup, continue (with the agent, and without record: told), or
 	// {route: NAME}, whose targets take the call.
 	Otherwise Unaccepted `key:"otherwise" is:"unaccepted" default:"hangup"`
 }
 
 // Unaccepted is what happens to a caller that does not accept.
 type Unaccepted struct {
-	// The name of the route whose targets take the call (from 1.2).
+	// The name of the route whose targets take the call.
 	Route string `key:"route" required:"the name of a route"`
 
 	Continues bool // the call continues with the agent

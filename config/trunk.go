@@ -20,7 +20,7 @@ type Trunk struct {
 	// Names, one of which its TLS client certificate must have. They need sip.tls.client_ca.
 	Certificates []string `key:"certificates" is:"certificate-name"`
 	// Whether its calls come from browsers, by the page's Talk and POST /api/browser-calls. Such a trunk has no sources;
-	// its media is SRTP with keys by DTLS, and its routes default to session-progress (from 1.2).
+	// its media is SRTP with keys by DTLS, and its routes default to session-progress.
 	Browser bool `key:"browser" default:"false"`
 	// Further conditions for a call, to tell trunks of one address apart.
 	Match Match `key:"match"`

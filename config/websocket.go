@@ -15,9 +15,9 @@ import (
 
 // SocketTwilio is the section `twilio` of a target: for bots that check that Twilio calls.
 type SocketTwilio struct {
-	// The account's id at Twilio, AC and 32 hexadecimal digits, sent in start and stop (from 1.2).
+	// The account's id at Twilio, AC and 32 hexadecimal digits, sent in start and stop.
 	AccountSID string `key:"account_sid" is:"account-sid" required:"the id that the bot knows, AC and 32 hexadecimal digits"`
-	// The account's auth token (from 1.2). It signs the upgrade (X-Twilio-Signature), and lets the bot end calls over
+	// The account's auth token. It signs the upgrade (X-Twilio-Signature), and lets the bot end calls over
 	// HTTP.
 	AuthToken Secret `key:"auth_token_file"`
 
