@@ -394,7 +394,7 @@ func (h *untold) redials(number int) *untold {
 // TestUntoldCallers: whatever a caller, an agent or an operator does, no caller hears a packet of an agent before the
 // whole statement in one piece, and no agent hears what a caller said before.
 func TestUntoldCallers(t *testing.T) {
-	s := newQuietStage(t)
+	s := newStage(t) // 29 calls with RTP at once
 	s.agent = s.freePort(s.platform)
 	all := &untoldCalls{stage: s, byCall: map[*partyCall]*untold{}}
 	agent := s.party(s.agent, "PCMU", func(c *partyCall) {
