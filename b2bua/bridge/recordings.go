@@ -157,7 +157,7 @@ func (rs *Recordings) startIfWanted(such config.Wanted) {
 	}
 }
 
-// follow records the call as its new route wants it from now on, whatever the route before has started.
+// follow starts, keeps or stops the recording, as the new route of the call wants it.
 func (rs *Recordings) follow() {
 	b := rs.bridge
 	wanted := b.Call.Route().Record

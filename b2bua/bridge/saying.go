@@ -107,7 +107,7 @@ func (s *Saying) holdBack(on bool) {
 	}
 }
 
-// RestartHoldBack drops what was held back so far: another party said it, which had answered before.
+// RestartHoldBack drops the held packets of an earlier agent, and holds back those of the present one.
 func (s *Saying) RestartHoldBack() { s.holdBack(true) }
 
 // ReleaseHoldBack lets the other side be heard, whose words an old process's statement holds back.
@@ -194,7 +194,7 @@ func (s *Saying) End() {
 	s.end()
 }
 
-// end forgets the statement. At the call's end what was held back is dropped.
+// end forgets the statement, without releasing held packets: the call ends.
 func (s *Saying) end() {
 	if s.Underway() {
 		s.bridge.Media.tap(s)

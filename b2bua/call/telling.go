@@ -350,7 +350,7 @@ func (t *telling) onSaid(e bridge.Said) phase {
 	return nil
 }
 
-// noteSent stores what was sent of the statement, and reports whether that is all of it.
+// noteSent stores how much of the statement was sent, and reports whether it was sent whole.
 func (t *telling) noteSent(s media.Sent) (whole bool) {
 	c := t.call
 	into := func(at time.Time) int64 {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// An upgrade while it is detected who has taken a placed call: the person is told before the agent is called.
+// After an upgrade during the detection of who answered, the person is told before the agent is called.
 func TestUpgradeBeforeTheStatement(t *testing.T) {
 	yaml := replacedOnce(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}")
 	yaml = replacedOnce(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}")
@@ -44,7 +44,8 @@ func TestRouteGoneDuringTheStatement(t *testing.T) {
 			d := w.isTold("+15075785607")
 			time.Sleep(statement / 2)
 			env := func(string) (string, bool) { return "secret", true }
-			cfg, err := config.Parse("test.yaml", []byte(replacedOnce(tellConfig, "targets: [agent, spare], tell", "targets: [spare], tell")), env)
+			yaml := replacedOnce(tellConfig, "targets: [agent, spare], tell", "targets: [spare], tell")
+			cfg, err := config.Parse("test.yaml", []byte(yaml), env)
 			must(t, err)
 			w.options.Config = cfg
 			if upgraded {
@@ -167,7 +168,8 @@ func TestRecordingDuringTheStatement(t *testing.T) {
 	inRecordedWorld(t, yaml, func(w *recorded) {
 		d := w.isTold("+15075785607")
 		id := w.server.Live(w.t.Context())[0].Record.ID
-		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderRecord); err == nil || !strings.Contains(err.Error(), "is being told") {
+		_, err := w.server.Order(w.t.Context(), id, bridge.OrderRecord)
+		if err == nil || !strings.Contains(err.Error(), "is being told") {
 			t.Errorf("the order gets %v", err)
 		}
 		time.Sleep(statement)

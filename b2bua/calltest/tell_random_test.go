@@ -134,7 +134,7 @@ func (c *toldCall) opens() {
 		c.fail("the agent is heard before the statement's end")
 	}
 	if c.asks && c.ones == 0 {
-		c.fail("the agent is heard by a caller who has not accepted")
+		c.fail("the caller hears the agent without having accepted")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

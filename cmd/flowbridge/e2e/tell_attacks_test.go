@@ -11,7 +11,7 @@ import (
 // attack is a way to get a caller to an agent untold.
 type attack struct {
 	name   string
-	route  string             // begins the called number; by default that of the statement after our 200
+	route  string             // prefix of the called number; empty: tellsRoute
 	late   bool               // the INVITE has no offer
 	deaf   bool               // the caller sends no ACK
 	caller func(h *untold)    // what the caller does once it has its answer, or 183 in early media; nil: it waits
@@ -106,7 +106,7 @@ var attacks = []attack{
 		h.awaits(50)
 		nowhere := netip.AddrPortFrom(netip.IPv4Unspecified(), local(h.rtp).Port())
 		h.describes("INVITE", h.sdpAt(nowhere), false)
-		h.describes("INVITE", h.anew(), true)
+		h.describes("INVITE", h.nextVersion(), true)
 	}},
 	{name: "keys in INFO", caller: func(h *untold) { h.presses("1#*0123") }},
 	{name: "the key in INFO, where one is asked for", route: acceptRoute, caller: func(h *untold) { h.presses("1") }},

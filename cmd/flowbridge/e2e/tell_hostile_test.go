@@ -120,7 +120,7 @@ func (h *untold) answered() string {
 	}
 }
 
-// talks sends the caller's words for as long as the call lives, to whatever address it knows.
+// talks sends the caller's words until the call ends, to the address that our last description named.
 func (h *untold) talks() {
 	for i := 0; ; i++ {
 		h.says(h.socket())
@@ -197,7 +197,7 @@ func (h *untold) moved(method string) {
 	h.lock.Lock()
 	h.from, h.rtp = conn, conn
 	h.lock.Unlock()
-	h.describes(method, h.anew(), true)
+	h.describes(method, h.nextVersion(), true)
 }
 
 // awaits waits until the caller's present address has heard as many packets of the statement.
@@ -329,14 +329,14 @@ func (h *untold) progress() message {
 	return h.early
 }
 
-// anew returns the caller's description in its next version.
-func (h *untold) anew() string {
+// nextVersion returns the caller's description in its next version.
+func (h *untold) nextVersion() string {
 	h.seq++
 	return h.sdp()
 }
 
 // held returns the caller's description with another direction.
-func (h *untold) held(direction string) string { return h.anew() + "a=" + direction + "\r\n" }
+func (h *untold) held(direction string) string { return h.nextVersion() + "a=" + direction + "\r\n" }
 
 // run makes the call of an attack, and judges it.
 func (all *untoldCalls) run(is attack, number int) {
