@@ -44,16 +44,20 @@ said() {
     grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|--- PASS|ok  |PASS)'
 }
 
-# complaints OUT prints why the tests failed whose JSON is in a file.
+# complaints OUT prints why the tests failed whose JSON is in a file. What the tests themselves said comes last: readers
+# who see only the end of a log need it most.
 complaints() {
   grep -v '^{' "$1" # the compiler's
   local failing test
+  grep -v '"Test":' "$1" | said | tail -100 # what did not build, or died
   mapfile -t failing < <(grep -E '"Action":"fail".*"Test":' "$1" | sed -E 's/.*("Package":"[^"]*","Test":"[^"]*").*/\1/')
   for test in "${failing[@]}"; do
-    grep -F "$test" "$1" | said | grep -E '^ *[a-z0-9_]+_test\.go:[0-9]+: ' | tail -20 | cut -c1-300
     grep -F "$test" "$1" | said | tail -100
   done
-  grep -v '"Test":' "$1" | said | tail -100 # what did not build, or died
+  for test in "${failing[@]}"; do
+    echo "$test:"
+    grep -F "$test" "$1" | said | grep -A 3 -E '^ *[a-z0-9_]+_test\.go:[0-9]+: ' | tail -40 | cut -c1-400
+  done
 }
 
 # suite NAME COMMAND...: one run of go test -json. Two suites may run at a time, so each prints all of its lines at its end.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/sim"
 	"flowbridge/store/record"
@@ -29,10 +30,15 @@ func originating(customer netip.AddrPort) setup {
 // ordered is the body of a request for a call.
 const ordered = `{"to": "` + called + `", "from": "+12125550100", "trunk": "carrier", "variables": {"order": "4711"}, "idempotency_key": "k"}`
 
-// order makes the server place a call, or find the call that the same request placed before, and returns its id.
+// order makes the server place a call, or find the call that the same request placed before, and returns its id. While
+// the fleet's database does not answer, it sends the request again, as the API says.
 func (s *server) order(status int) string {
 	s.t.Helper()
 	got, text := s.post("/api/calls", ordered)
+	for got == http.StatusServiceUnavailable && strings.Contains(text, "send the request again when the database is back") {
+		wait(time.Second)
+		got, text = s.post("/api/calls", ordered)
+	}
 	var c liveCall
 	if got != status || json.Unmarshal([]byte(text), &c) != nil {
 		s.t.Fatalf("the order gets %d: %s", got, text)
