@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
+	"flowbridge/internal/periodic"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
@@ -314,7 +315,7 @@ const (
 func (e *eraser) run(ctx context.Context) {
 	said := false
 	var scrubbed time.Time
-	every(ctx, eraseEvery, func() {
+	periodic.Run(ctx, eraseEvery, func() {
 		err := errors.Join(e.ended(ctx), e.fromFleet(ctx))
 		if time.Since(scrubbed) >= scrubEvery {
 			scrubErr := e.scrub(ctx)

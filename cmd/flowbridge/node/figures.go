@@ -24,8 +24,8 @@ type figures struct {
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.rtp.engine.Ports()
 	sampled := f.sampled.Load()
-	machine, is := sampled.machine, f.node.cpu.share.Load()
-	machine.CPUs, machine.NoCPU = f.node.cpu.available(), is.String()
+	machine := sampled.machine
+	machine.CPUs, machine.NoCPU = f.node.cpu.Available(), f.node.cpu.Lack()
 	return live.Node{
 		Certificate: sampled.certificate, Machine: machine, Calls: f.node.server.Calls(),
 		Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),

@@ -75,7 +75,7 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		n.admission = a
 		a.CircuitChanged.Store(&told)
 		if n.memory != nil {
-			n.memory.scarcity.tell(a.Scarce)
+			n.memory.WhenScarce(a.Scarce)
 		}
 		if n.fleet == nil {
 			return

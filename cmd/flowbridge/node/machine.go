@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node/resources"
 	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
 )
@@ -54,7 +55,7 @@ func (n *Node) saveDay() {
 
 // machine reads the figures of the machine. last has what the process had used before.
 func (f *figures) machine(last, now *sampled) live.Machine {
-	m := live.Machine{StartedAt: record.TimeOf(f.started), Memory: readHeap().mapped}
+	m := live.Machine{StartedAt: record.TimeOf(f.started), Memory: resources.Mapped()}
 	var used unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &used) // can't fail
 	if now.cpu = time.Duration(used.Utime.Nano() + used.Stime.Nano()); !last.at.IsZero() {

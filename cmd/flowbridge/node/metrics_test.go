@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/cmd/flowbridge/node/resources"
 	"flowbridge/config"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/fleet"
@@ -80,6 +81,11 @@ func TestPartsAreDocumented(t *testing.T) {
 	exporting("traces", "Traces of calls", none, none)(documented)
 	exporting("hep_packets", "HEP packets", none, none)(documented)
 	gaugesOfSeat(documented, "east", 1, 0, 0, 0)
+	t.Setenv("GOGC", "100") // so the collector of the tests stays as it is
+	t.Setenv("GOMEMLIMIT", "off")
+	memory := resources.Govern(t.Context(), zerolog.Nop())
+	defer memory.Close()
+	memory.Gauges(documented)
 }
 
 // The page shows a certificate that peers refuse before one that ends soon.

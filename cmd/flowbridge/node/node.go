@@ -21,8 +21,11 @@ import (
 	"flowbridge/b2bua/reach"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/follow"
+	"flowbridge/cmd/flowbridge/node/resources"
+	"flowbridge/cmd/flowbridge/node/watchdog"
 	"flowbridge/config"
 	"flowbridge/internal/httpd"
+	"flowbridge/internal/periodic"
 	"flowbridge/media/kernel"
 	"flowbridge/media/recording"
 	"flowbridge/platform/hooks"
@@ -67,8 +70,8 @@ type Node struct {
 	metrics    *telemetry.Metrics
 	figures    figures
 	events     *admin.Events
-	stalls     *stalls
-	cpu        *cpu
+	stalls     *watchdog.Watchdog
+	cpu        *resources.CPU
 	requests   admin.Requests
 	eraser     eraser
 	tests      testCaller
@@ -93,10 +96,10 @@ func (n *Node) add(p part) { n.parts = append(n.parts, p) }
 
 // Options are the options of a node. The zero value is valid.
 type Options struct {
-	operator admin.Operator // may be nil
-	out      *Log           // if nil, its level can't be changed
-	memory   *memory        // if nil, memory is not watched
-	before   *Predecessor   // the process that the node replaces, or nil
+	operator admin.Operator    // may be nil
+	out      *Log              // if nil, its level can't be changed
+	memory   *resources.Memory // if nil, memory is not watched
+	before   *Predecessor      // the process that the node replaces, or nil
 
 	// For a node with a seat: signals end a standby, and the functions are told about a standby and restart the process.
 	signals   <-chan os.Signal
@@ -116,7 +119,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	n.figures.sampled.Store(&sampled{})
 	n.api.log, n.api.pause = log, &n.pause
 	if n.memory != nil {
-		n.add(part{gauges: n.memory.gauges})
+		n.add(part{gauges: n.memory.Gauges})
 	}
 	if n.out != nil {
 		n.add(part{gauges: n.out.gauges})
@@ -346,18 +349,18 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 
 // tendAll starts the background tasks of the node.
 func (n *Node) tendAll(ctx context.Context) {
-	n.cpu = newCPU(n.log, n.rtp.engine.NoCPU)
-	n.stalls = newStalls(n.log, n.watched()...)
-	n.stalls.stoodStill = n.troubles.stoodStill
+	n.cpu = resources.NewCPU(n.log, n.rtp.engine.NoCPU)
+	n.stalls = watchdog.New(n.log, n.watched()...)
+	n.stalls.StoodStill = n.troubles.stoodStill
 	n.add(part{gauges: n.figures.registrationGauges})
-	n.add(part{gauges: n.cpu.gauges})
+	n.add(part{gauges: n.cpu.Gauges})
 	var tended sync.WaitGroup
-	n.add(part{gauges: n.stalls.gauges, begin: func() {
-		tended.Go(func() { n.stalls.watch(ctx) })
-		tended.Go(func() { n.cpu.watch(ctx) })
+	n.add(part{gauges: n.stalls.Gauges, begin: func() {
+		tended.Go(func() { n.stalls.Watch(ctx) })
+		tended.Go(func() { n.cpu.Watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { n.eraser.run(ctx) })
-		tended.Go(func() { every(ctx, followEvery, func() { n.splits.tick(ctx) }) })
+		tended.Go(func() { periodic.Run(ctx, followEvery, func() { n.splits.tick(ctx) }) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
 		tended.Go(func() { n.receipts.tend(ctx) })
@@ -417,7 +420,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.ladders.look()
 	}
 	look()
-	every(ctx, aliveEvery, look)
+	periodic.Run(ctx, aliveEvery, look)
 }
 
 // closeTimeout bounds how long Close waits for records to be written. legsTimeout bounds how long it waits for answers

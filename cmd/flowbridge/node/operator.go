@@ -16,6 +16,7 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/b2bua/peers"
+	"flowbridge/cmd/flowbridge/node/resources"
 	"flowbridge/config"
 	"flowbridge/internal/handover"
 )
@@ -33,8 +34,8 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 		file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}), left: make(chan struct{}),
 		program: program, parent: os.Getppid(), patience: upgradePatience,
 	}
-	governed := governMemory(ctx, newBudget(), log)
-	defer governed.close()
+	governed := resources.Govern(ctx, log)
+	defer governed.Close()
 	signals, hangups, upgrades := make(chan os.Signal, 2), make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	signal.Notify(hangups, syscall.SIGHUP)

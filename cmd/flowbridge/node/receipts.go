@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"flowbridge/internal/periodic"
 	"flowbridge/store"
 	"flowbridge/store/receipt"
 	"flowbridge/store/record"
@@ -67,8 +68,8 @@ func (r *receipts) start() {
 // tend tells receivers the head of the chain each day, and removes old receipts each hour, until ctx ends.
 func (r *receipts) tend(ctx context.Context) {
 	var both sync.WaitGroup
-	both.Go(func() { r.purge(); every(ctx, purgeEvery, r.purge) })
-	both.Go(func() { r.tellHead(); every(ctx, headEvery, r.tellHead) })
+	both.Go(func() { r.purge(); periodic.Run(ctx, purgeEvery, r.purge) })
+	both.Go(func() { r.tellHead(); periodic.Run(ctx, headEvery, r.tellHead) })
 	both.Wait()
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/config"
+	"flowbridge/internal/periodic"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/webhook"
@@ -54,7 +55,7 @@ func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 func purgeHourly(ctx context.Context, s *store.Store, keep func() time.Duration, log *zerolog.Logger) {
 	removeOld := func() { purge(ctx, s, time.Now().Add(-keep()), log) }
 	removeOld()
-	every(ctx, purgeEvery, removeOld)
+	periodic.Run(ctx, purgeEvery, removeOld)
 }
 
 // purge deletes records that are older than limit.

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/internal/periodic"
 )
 
 // supervisor reports the state of the process to systemd (Type=notify or notify-reload). Without systemd it does
@@ -62,7 +63,7 @@ func (s *supervisor) watch(ctx context.Context, alive func(context.Context) erro
 	if s.every <= 0 {
 		return
 	}
-	every(ctx, s.every/2, func() {
+	periodic.Run(ctx, s.every/2, func() {
 		bounded, cancel := context.WithTimeout(ctx, s.every/4)
 		defer cancel()
 		switch err := alive(bounded); {

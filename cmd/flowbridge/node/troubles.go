@@ -120,7 +120,7 @@ func (t *troubles) ofProcess() (all list) {
 	if n.server.Draining() {
 		all.add(live.TroubleDraining, "draining: new calls are refused, and the process ends after the last one")
 	}
-	if state := n.memory.scarce(); state != "" {
+	if state := n.memory.Scarce(); state != "" {
 		all.add(live.TroubleMemory, "%s", state)
 	}
 	if err := n.store.Err(); err != nil {
@@ -129,10 +129,10 @@ func (t *troubles) ofProcess() (all list) {
 	if file := n.store.SetAside(); file != "" {
 		all.add(live.TroubleSetAside, "the database was damaged, and is set aside: %s", file)
 	}
-	if state := n.cpu.trouble(); state != "" {
+	if state := n.cpu.Trouble(); state != "" {
 		all.add(live.TroubleNoCPU, "%s", state)
 	}
-	for _, one := range n.stalls.troubles() {
+	for _, one := range n.stalls.Troubles() {
 		all.add(live.TroubleStalled, "%s", one)
 	}
 	t.mu.Lock()

@@ -1,4 +1,4 @@
-package node
+package resources
 
 import (
 	"bytes"
@@ -59,7 +59,7 @@ func TestNoCPU(t *testing.T) {
 		"proc/self/cgroup":      {Data: []byte("0::/\n")},
 		"sys/fs/cgroup/cpu.max": {Data: []byte("20000 1000000\n")},
 	}
-	c := newCPU(zerolog.New(&log), func() time.Duration { return waited })
+	c := NewCPU(zerolog.New(&log), func() time.Duration { return waited })
 	c.root = root
 	now := time.Now()
 	seconds := func(n int, waits, held time.Duration) {
@@ -74,24 +74,24 @@ func TestNoCPU(t *testing.T) {
 	seconds(1, 0, 0)
 	now = now.Add(23 * time.Second) // it was stopped: it wanted no processor in that time
 	seconds(60, 0, 0)
-	if c.trouble() != "" || log.Len() > 0 {
-		t.Fatalf("%q, %s: nothing was wrong", c.trouble(), log.String())
+	if c.Trouble() != "" || log.Len() > 0 {
+		t.Fatalf("%q, %s: nothing was wrong", c.Trouble(), log.String())
 	}
 	seconds(41, 600*time.Millisecond, 1100*time.Millisecond)
-	if got, want := c.trouble(), "this machine: no CPU for 41 % of the last minute: the cgroup allows 0.02 CPU"; got != want {
+	if got, want := c.Trouble(), "this machine: no CPU for 41 % of the last minute: the cgroup allows 0.02 CPU"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := c.available(); got != 0.02 {
+	if got := c.Available(); got != 0.02 {
 		t.Errorf("%v processors, want those of the quota", got)
 	}
 	seconds(61, 0, 0)
 	seconds(30, 900*time.Millisecond, 0)
-	if got, want := c.trouble(), "this machine: no CPU for 45 % of the last minute: other processes use it"; got != want {
+	if got, want := c.Trouble(), "this machine: no CPU for 45 % of the last minute: other processes use it"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	seconds(61, 0, 0)
 	seconds(30, 900*time.Millisecond, 900*time.Millisecond) // one processor of two was held back, and no work was on the other
-	if got, want := c.trouble(), "this machine: no CPU for 45 % of the last minute: the cgroup allows 0.02 CPU"; got != want {
+	if got, want := c.Trouble(), "this machine: no CPU for 45 % of the last minute: the cgroup allows 0.02 CPU"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if n := strings.Count(log.String(), `"warn"`); n != 3 {

@@ -1,9 +1,8 @@
-package node
+package watchdog
 
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,14 +48,14 @@ func (w *works) underway(yield func(string, uint64)) {
 
 // inWatch runs test in a synctest bubble while a watchdog watches two parts and logs to out: calls, which is vital, and
 // disk, which is not.
-func inWatch(t *testing.T, test func(t *testing.T, s *stalls, out *testlog.Log, calls, disk *works)) {
+func inWatch(t *testing.T, test func(t *testing.T, s *Watchdog, out *testlog.Log, calls, disk *works)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		calls, disk, out := &works{}, &works{}, &testlog.Log{}
-		s := newStalls(zerolog.New(out), watchedPart{name: "call", vital: true, looks: 2, underway: calls.underway}, watchedPart{name: "store", looks: 4, underway: disk.underway})
+		s := New(zerolog.New(out), Part{Name: "call", Vital: true, Looks: 2, Underway: calls.underway}, Part{Name: "store", Looks: 4, Underway: disk.underway})
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
-		watching.Go(func() { s.watch(ctx) })
+		watching.Go(func() { s.Watch(ctx) })
 		time.Sleep(lookEvery / 2) // between two looks
 		test(t, s, out, calls, disk)
 		stop()
@@ -70,9 +69,9 @@ func looks(n int) {
 	synctest.Wait()
 }
 
-func stalledParts(s *stalls) string {
+func stalledParts(s *Watchdog) string {
 	var all []string
-	s.gauges(func(name, _ string, value float64, labels ...string) {
+	s.Gauges(func(name, _ string, value float64, labels ...string) {
 		all = append(all, fmt.Sprintf("%s %s %v", name, labels[1], value))
 	})
 	return strings.Join(all, ", ")
@@ -80,13 +79,13 @@ func stalledParts(s *stalls) string {
 
 // What does not get on is named once when that begins, and once when it ends. Only what is vital is told to the supervisor.
 func TestStalls(t *testing.T) {
-	inWatch(t, func(t *testing.T, s *stalls, out *testlog.Log, calls, disk *works) {
+	inWatch(t, func(t *testing.T, s *Watchdog, out *testlog.Log, calls, disk *works) {
 		for step := range uint64(20) { // busy, and well
 			calls.set("1", step+1)
 			looks(1)
 		}
 		calls.set("1", 0)
-		if out.String() != "" || len(s.troubles()) > 0 {
+		if out.String() != "" || len(s.Troubles()) > 0 {
 			t.Fatalf("a busy call stands still: %s", out.String())
 		}
 		disk.set("writer", 7)
@@ -98,15 +97,15 @@ func TestStalls(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), `"level":"warn","part":"store","id":"writer"`) {
 			t.Errorf("told: %s", out.String())
 		}
-		if err := s.vital(t.Context()); err != nil {
+		if err := s.Vital(t.Context()); err != nil {
 			t.Errorf("a store that stands still is told to the supervisor: %v", err)
 		}
-		if got := s.troubles(); len(got) != 1 || !strings.HasPrefix(got[0], "store writer stands still since 2000-01-01T00:00:2") {
+		if got := s.Troubles(); len(got) != 1 || !strings.HasPrefix(got[0], "store writer stands still since 2000-01-01T00:00:2") {
 			t.Errorf("troubles %q", got)
 		}
 		calls.set("2", 1)
 		looks(3)
-		if err := s.vital(t.Context()); err == nil || !strings.Contains(err.Error(), "call 2 stands still") {
+		if err := s.Vital(t.Context()); err == nil || !strings.Contains(err.Error(), "call 2 stands still") {
 			t.Errorf("vital: %v", err)
 		}
 		if got, want := stalledParts(s), "stalled call 1, stalls_total call 1, stalled store 1, stalls_total store 1"; got != want {
@@ -118,7 +117,7 @@ func TestStalls(t *testing.T) {
 		if got, want := stalledParts(s), "stalled call 0, stalls_total call 1, stalled store 0, stalls_total store 1"; got != want {
 			t.Errorf("figures %s; want %s", got, want)
 		}
-		if err := s.vital(t.Context()); err != nil || strings.Count(out.String(), `"level":"info"`) != 2 || strings.Count(out.String(), "\n") != 4 {
+		if err := s.Vital(t.Context()); err != nil || strings.Count(out.String(), `"level":"info"`) != 2 || strings.Count(out.String(), "\n") != 4 {
 			t.Errorf("%v, told: %s", err, out.String())
 		}
 		calls.set("2", 0)
@@ -127,7 +126,7 @@ func TestStalls(t *testing.T) {
 
 // Many calls that stand still have ten lines, and count one by one.
 func TestStallsOfMany(t *testing.T) {
-	inWatch(t, func(t *testing.T, s *stalls, out *testlog.Log, calls, _ *works) {
+	inWatch(t, func(t *testing.T, s *Watchdog, out *testlog.Log, calls, _ *works) {
 		for i := range 25 {
 			calls.set(fmt.Sprint(i), 1)
 		}
@@ -135,7 +134,7 @@ func TestStallsOfMany(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); n != maxNamed {
 			t.Errorf("%d lines; want %d", n, maxNamed)
 		}
-		if got := s.troubles(); len(got) != maxNamed+1 || got[maxNamed] != "15 more things stand still" {
+		if got := s.Troubles(); len(got) != maxNamed+1 || got[maxNamed] != "15 more things stand still" {
 			t.Errorf("troubles %q", got)
 		}
 		if !strings.HasPrefix(stalledParts(s), "stalled call 25, stalls_total call 25") {
@@ -154,7 +153,7 @@ func TestStallsOfMany(t *testing.T) {
 // A process that was stopped as a whole says so, and no part of it seems to have stood still.
 func TestStallsOfAll(t *testing.T) {
 	out, calls := &testlog.Log{}, &works{}
-	s := newStalls(zerolog.New(out), watchedPart{name: "call", vital: true, looks: 2, underway: calls.underway})
+	s := New(zerolog.New(out), Part{Name: "call", Vital: true, Looks: 2, Underway: calls.underway})
 	at := *s.looked.Load()
 	calls.set("1", 1)
 	for _, after := range []time.Duration{time.Second, time.Minute} {
@@ -164,14 +163,14 @@ func TestStallsOfAll(t *testing.T) {
 	for len(s.lines) > 0 {
 		(<-s.lines)()
 	}
-	if got, want := out.String(), `{"level":"warn","dur_ms":59000,"message":"the whole process stood still"}`+"\n"; got != want || len(s.troubles()) > 0 {
-		t.Errorf("told %s; want %s; troubles %q", got, want, s.troubles())
+	if got, want := out.String(), `{"level":"warn","dur_ms":59000,"message":"the whole process stood still"}`+"\n"; got != want || len(s.Troubles()) > 0 {
+		t.Errorf("told %s; want %s; troubles %q", got, want, s.Troubles())
 	}
 }
 
 // A watchdog that does not look any more is no sign of life. One that was late is waited for.
 func TestStallsOfTheWatchdog(t *testing.T) {
-	inWatch(t, func(t *testing.T, s *stalls, _ *testlog.Log, calls, _ *works) {
+	inWatch(t, func(t *testing.T, s *Watchdog, _ *testlog.Log, calls, _ *works) {
 		block := make(chan struct{})
 		calls.mu.Lock()
 		calls.block = block
@@ -179,14 +178,16 @@ func TestStallsOfTheWatchdog(t *testing.T) {
 		looks(8)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		if err := s.vital(ctx); err == nil {
+		if err := s.Vital(ctx); err == nil {
 			t.Error("a watchdog that hangs is a sign of life")
 		}
 		late := make(chan error, 1)
-		go func() { late <- s.vital(t.Context()) }()
+		go func() { late <- s.Vital(t.Context()) }()
 		synctest.Wait()
 		close(block)
-		must(t, <-late)
+		if err := <-late; err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -194,15 +195,17 @@ func TestStallsOfTheWatchdog(t *testing.T) {
 func TestStallsOfTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, full := &works{}, make(chan struct{})
-		s := newStalls(zerolog.New(writerFunc(func(p []byte) (int, error) { <-full; return len(p), nil })), watchedPart{name: "call", looks: 1, underway: calls.underway})
+		s := New(zerolog.New(writerFunc(func(p []byte) (int, error) { <-full; return len(p), nil })), Part{Name: "call", Looks: 1, Underway: calls.underway})
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
-		watching.Go(func() { s.watch(ctx) })
+		watching.Go(func() { s.Watch(ctx) })
 		for i := range uint64(4 * maxUnlogged) {
 			calls.set("1", 1+i/4)
 			time.Sleep(lookEvery)
 		}
-		must(t, s.vital(t.Context()))
+		if err := s.Vital(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		close(full)
 		stop()
 		watching.Wait()
@@ -212,20 +215,3 @@ func TestStallsOfTheLog(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// The parts of a node are watched, and have their figures in the documents.
-func TestNodeIsWatched(t *testing.T) {
-	s := newReloadStage(t)
-	var names []string
-	for _, p := range s.node.watched() {
-		names = append(names, p.name)
-		p.underway(func(string, uint64) {})
-	}
-	if want := []string{"call", "sip", "media", "store", "admin", "ladders"}; !slices.Equal(names, want) {
-		t.Errorf("watched %q; want %q", names, want)
-	}
-	s.out.underway(func(string, uint64) { t.Error("a log that nobody writes is written") })
-	documented := wantDocumented(t)
-	s.node.stalls.gauges(documented)
-	s.out.gauges(documented)
-}

@@ -1,4 +1,4 @@
-package node
+package resources
 
 import (
 	"bytes"
@@ -40,7 +40,7 @@ func TestHeadroom(t *testing.T) {
 // What is allocated in three seconds follows the rate; a cycle just after another one says nothing of it.
 func TestRateOfAllocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &memory{adjusted: time.Now(), allocated: 100 * mib}
+		m := &Memory{adjusted: time.Now(), allocated: 100 * mib}
 		for _, step := range []struct {
 			after time.Duration
 			more  uint64
@@ -147,12 +147,12 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	before, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
 	var log bytes.Buffer
 	runtime.GC() // of what the tests before have left
-	m := governMemory(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.New(&log))
+	m := govern(t.Context(), &budget{root: fstest.MapFS{}}, zerolog.New(&log))
 	if !strings.Contains(log.String(), `"limit_bytes":0,`) {
 		t.Errorf("without a limit the log says %s", log.String())
 	}
 	defer func() {
-		m.close()
+		m.Close()
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
@@ -173,7 +173,6 @@ func TestMemoryFollowsTheHeap(t *testing.T) {
 	if live := m.live.Load(); live > 300*mib {
 		t.Errorf("%d MB live", live/mib)
 	}
-	m.gauges(wantDocumented(t))
 }
 
 // What the environment says stays.
@@ -185,8 +184,8 @@ func TestMemoryOfTheEnvironment(t *testing.T) {
 		debug.SetGCPercent(before)
 		debug.SetMemoryLimit(limit)
 	}()
-	m := governMemory(t.Context(), &budget{cgroup: cgroup{limit: 100 * mib}, root: fstest.MapFS{}}, zerolog.Nop())
-	defer m.close()
+	m := govern(t.Context(), &budget{cgroup: cgroup{limit: 100 * mib}, root: fstest.MapFS{}}, zerolog.Nop())
+	defer m.Close()
 	runtime.GC()
 	m.adjust()
 	if gc, limit := goGC(), debug.SetMemoryLimit(-1); gc != 77 || limit != 1<<30 {

@@ -1,4 +1,5 @@
-package node
+// Package resources watches the CPU and the memory that the machine, or a cgroup, gives the process, and keeps to them.
+package resources
 
 import (
 	"context"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/periodic"
 	"flowbridge/internal/processors"
 	"flowbridge/telemetry"
 )
@@ -26,10 +28,10 @@ const (
 	cpuOver  = 60
 )
 
-// cpu says for which part of the last minute the process had work and no processor. It is measured, not concluded from
+// CPU says for which part of the last minute the process had work and no processor. It is measured, not concluded from
 // the load: a busy machine that keeps up lacks nothing, and neither does a process that was stopped or a machine that
 // was suspended.
-type cpu struct {
+type CPU struct {
 	log    zerolog.Logger
 	root   fs.FS
 	waited func() time.Duration // of the media workers (media.Engine.NoCPU)
@@ -38,7 +40,7 @@ type cpu struct {
 	total     atomic.Int64 // nanoseconds
 	throttled atomic.Int64 // nanoseconds in which the cgroup held the process back
 
-	// owned by the goroutine of watch
+	// owned by the goroutine of Watch
 	started time.Time
 	last    cpuUse
 	past    [cpuOver]noCPU // the last minute by seconds
@@ -57,21 +59,23 @@ type noCPU struct {
 	is                          bool    // it is a problem
 }
 
-func newCPU(log zerolog.Logger, waited func() time.Duration) *cpu {
-	c := &cpu{log: log, root: os.DirFS("/"), waited: waited}
+// NewCPU measures from the first look of Watch on. waited returns how long the media workers have waited for a
+// processor.
+func NewCPU(log zerolog.Logger, waited func() time.Duration) *CPU {
+	c := &CPU{log: log, root: os.DirFS("/"), waited: waited}
 	c.share.Store(&noCPU{})
 	return c
 }
 
-// watch looks until ctx ends.
-func (c *cpu) watch(ctx context.Context) {
+// Watch looks until ctx ends.
+func (c *CPU) Watch(ctx context.Context) {
 	c.look(time.Now(), processors.Count())
-	every(ctx, cpuEvery, func() { c.look(time.Now(), processors.Count()) })
+	periodic.Run(ctx, cpuEvery, func() { c.look(time.Now(), processors.Count()) })
 }
 
 // look adds the time since the last look. Each processor on which the cgroup was held back counts for itself in the
 // kernel's figure, so it is divided by their number.
-func (c *cpu) look(now time.Time, cpus int) {
+func (c *CPU) look(now time.Time, cpus int) {
 	quota, throttled := readCPU(c.root)
 	is := cpuUse{waited: c.waited(), throttled: throttled / time.Duration(cpus), held: throttled}
 	if c.started.IsZero() {
@@ -131,16 +135,19 @@ func (n *noCPU) String() string {
 	return text + fmt.Sprintf(": the cgroup allows %.3g CPU", n.quota)
 }
 
-// trouble says that there is no CPU for calls, or returns "".
-func (c *cpu) trouble() string {
-	if text := c.share.Load().String(); text != "" {
+// Lack says for how long there was no CPU for calls, and why, or returns "".
+func (c *CPU) Lack() string { return c.share.Load().String() }
+
+// Trouble is Lack as a problem of this machine.
+func (c *CPU) Trouble() string {
+	if text := c.Lack(); text != "" {
 		return "this machine: " + text
 	}
 	return ""
 }
 
-// available returns how many processors the process may use: those of the machine, or the cgroup's quota.
-func (c *cpu) available() float64 {
+// Available returns how many processors the process may use: those of the machine, or the cgroup's quota.
+func (c *CPU) Available() float64 {
 	cpus := float64(processors.Count())
 	if quota := c.share.Load().quota; quota > 0 {
 		return min(quota, cpus)
@@ -148,7 +155,8 @@ func (c *cpu) available() float64 {
 	return cpus
 }
 
-func (c *cpu) gauges(add telemetry.Add) {
+// Gauges adds the figures.
+func (c *CPU) Gauges(add telemetry.Add) {
 	is := c.share.Load()
 	add("no_cpu_ratio", "The part of the last minute in which the process had work, and no processor for it.", is.share())
 	add("no_cpu_seconds_total", "How long the process has had work, and no processor for it.",
@@ -156,7 +164,7 @@ func (c *cpu) gauges(add telemetry.Add) {
 	add("cpu_throttled_seconds_total", "How long the cgroup has held the process back, because its quota was used up.",
 		time.Duration(c.throttled.Load()).Seconds())
 	add("cpu_available", "How many processors the process may use: those of the machine, or the cgroup's quota.",
-		c.available())
+		c.Available())
 }
 
 // readCPU returns the lowest quota of the process's cgroups, in processors, and how long they have been held back in

@@ -1,4 +1,5 @@
-package node
+// Package watchdog finds what stands still within the process.
+package watchdog
 
 import (
 	"context"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/periodic"
 	"flowbridge/telemetry"
 )
 
@@ -27,29 +29,29 @@ const (
 	looksDead = 5 * lookEvery
 )
 
-// watchedPart is a part of the process that makes progress or stalls.
-type watchedPart struct {
-	name  string
-	vital bool // no calls are possible without this part
-	looks int  // after this many looks without progress, a thing is stalled
-	// underway yields the things under way, each with a number that changes when it makes progress. It must not block.
-	underway func(yield func(id string, step uint64))
+// Part is a part of the process that makes progress or stalls.
+type Part struct {
+	Name  string
+	Vital bool // no calls are possible without this part
+	Looks int  // after this many looks without progress, a thing is stalled
+	// Underway yields the things under way, each with a number that changes when it makes progress. It must not block.
+	Underway func(yield func(id string, step uint64))
 }
 
-// stalls is the watchdog within the process. It names the stalled things. It counts looks instead of time, so that
+// Watchdog names the stalled things. It counts looks instead of time, so that
 // parts do not seem to stall if the whole process was stopped.
-type stalls struct {
+type Watchdog struct {
 	log   zerolog.Logger
-	parts []watchedPart
+	parts []Part
 	lines chan func() // waiting log lines; the log itself may be stalled
 
-	stoodStill func(late time.Duration) // is told that the whole process made no progress
+	StoodStill func(late time.Duration) // is told that the whole process made no progress
 
 	looked atomic.Pointer[time.Time] // time of the last look
 	now    atomic.Pointer[[]stalled] // the things that are stalled now
 	begun  []atomic.Uint64           // number of stalls, by part
 
-	seen []map[thing]*sight // by part; owned by the goroutine of watch
+	seen []map[thing]*sight // by part; owned by the goroutine of Watch
 }
 
 // thing is a piece of work between two steps.
@@ -74,11 +76,11 @@ type stalled struct {
 	since time.Time
 }
 
-// newStalls watches parts from now on.
-func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
-	s := &stalls{
+// New watches parts from now on.
+func New(log zerolog.Logger, parts ...Part) *Watchdog {
+	s := &Watchdog{
 		log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)),
-		seen: make([]map[thing]*sight, len(parts)), stoodStill: func(time.Duration) {},
+		seen: make([]map[thing]*sight, len(parts)), StoodStill: func(time.Duration) {},
 	}
 	for i := range parts {
 		s.seen[i] = map[thing]*sight{}
@@ -89,14 +91,14 @@ func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
 	return s
 }
 
-// watch looks until ctx ends.
-func (s *stalls) watch(ctx context.Context) {
+// Watch looks until ctx ends.
+func (s *Watchdog) Watch(ctx context.Context) {
 	go s.tell(ctx)
-	every(ctx, lookEvery, func() { s.look(time.Now()) })
+	periodic.Run(ctx, lookEvery, func() { s.look(time.Now()) })
 }
 
 // tell writes the log lines, so that only this goroutine waits while the log can't be written.
-func (s *stalls) tell(ctx context.Context) {
+func (s *Watchdog) tell(ctx context.Context) {
 	for {
 		select {
 		case line := <-s.lines:
@@ -107,19 +109,19 @@ func (s *stalls) tell(ctx context.Context) {
 	}
 }
 
-func (s *stalls) say(line func()) {
+func (s *Watchdog) say(line func()) {
 	select {
 	case s.lines <- line:
 	default: // the log is stalled
 	}
 }
 
-func (s *stalls) look(now time.Time) {
+func (s *Watchdog) look(now time.Time) {
 	if late := now.Sub(*s.looked.Load()) - lookEvery; late >= looksLate {
 		s.say(func() {
 			s.log.Warn().Int64("dur_ms", late.Milliseconds()).Msg("the whole process stood still")
 		})
-		s.stoodStill(late)
+		s.StoodStill(late)
 	}
 	all := []stalled{}
 	for i := range s.parts {
@@ -130,7 +132,7 @@ func (s *stalls) look(now time.Time) {
 }
 
 // lookAt looks at one part, and returns what is stalled there.
-func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
+func (s *Watchdog) lookAt(i int, now time.Time) (all []stalled) {
 	p, seen, named := &s.parts[i], s.seen[i], 0
 	for _, was := range seen {
 		was.last = false
@@ -138,7 +140,7 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 			named++
 		}
 	}
-	p.underway(func(id string, step uint64) {
+	p.Underway(func(id string, step uint64) {
 		was := seen[thing{id, step}]
 		if was == nil {
 			was = &sight{first: now}
@@ -148,37 +150,37 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 		was.looks++
 	})
 	for what, was := range seen {
-		stands := was.looks > p.looks
+		stands := was.looks > p.Looks
 		switch {
 		case !was.last:
 			delete(seen, what)
 			if was.named {
 				s.say(func() {
-					s.log.Info().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
+					s.log.Info().Str("part", p.Name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
 						Msg("it gets on again")
 				})
 			}
 			continue
-		case stands && was.looks == p.looks+1:
+		case stands && was.looks == p.Looks+1:
 			s.begun[i].Add(1)
 			if named < maxNamed {
 				named++
 				was.named = true
 				s.say(func() {
-					s.log.Warn().Str("part", p.name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
+					s.log.Warn().Str("part", p.Name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
 						Msg("it stands still")
 				})
 			}
 		}
 		if stands {
-			all = append(all, stalled{part: p.name, vital: p.vital, id: what.id, since: was.first})
+			all = append(all, stalled{part: p.Name, vital: p.Vital, id: what.id, since: was.first})
 		}
 	}
 	return all
 }
 
-// vital returns an error if a vital part is stalled. It waits for a recent enough look.
-func (s *stalls) vital(ctx context.Context) error {
+// Vital returns an error if a vital part is stalled. It waits for a recent enough look.
+func (s *Watchdog) Vital(ctx context.Context) error {
 	for time.Since(*s.looked.Load()) > looksDead {
 		select {
 		case <-ctx.Done():
@@ -198,8 +200,8 @@ func (s stalled) String() string {
 	return fmt.Sprintf("%s %s stands still since %s", s.part, s.id, s.since.UTC().Format(time.RFC3339))
 }
 
-// troubles names the stalled things.
-func (s *stalls) troubles() (all []string) {
+// Troubles names the stalled things.
+func (s *Watchdog) Troubles() (all []string) {
 	for _, one := range *s.now.Load() {
 		all = append(all, one.String())
 	}
@@ -210,44 +212,17 @@ func (s *stalls) troubles() (all []string) {
 	return all
 }
 
-func (s *stalls) gauges(add telemetry.Add) {
+// Gauges adds how many things stand still now, and how many have begun to.
+func (s *Watchdog) Gauges(add telemetry.Add) {
 	count := map[string]int{}
 	for _, one := range *s.now.Load() {
 		count[one.part]++
 	}
 	for i := range s.parts {
-		name := s.parts[i].name
+		name := s.parts[i].Name
 		add("stalled",
 			"How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.",
 			float64(count[name]), "part", name)
 		add("stalls_total", "How many things of a part have begun to stand still.", float64(s.begun[i].Load()), "part", name)
 	}
-}
-
-// watched returns the parts of the node. A disk may be slow, and a request may have to read much data; for a call, a
-// second is long.
-func (n *Node) watched() []watchedPart {
-	parts := []watchedPart{
-		{name: "call", looks: 2, underway: n.server.Underway},
-		{name: "sip", looks: 2, vital: true, underway: n.server.Stack().Reading},
-		{name: "media", looks: 2, vital: true, underway: n.rtp.engine.Underway},
-		{name: "store", looks: 4, underway: n.store.Underway},
-		{name: "admin", looks: 10, underway: n.requests.Underway},
-	}
-	if kept := n.ladders.kept; kept != nil {
-		parts = append(parts, watchedPart{name: "ladders", looks: 4, underway: kept.Underway})
-	}
-	if n.out != nil {
-		parts = append(parts, watchedPart{name: "log", looks: 2, underway: n.out.underway})
-	}
-	return parts
-}
-
-// alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count,
-// because calls continue.
-func (n *Node) alive(ctx context.Context) error {
-	if err := n.stalls.vital(ctx); err != nil {
-		return err
-	}
-	return n.server.Responsive(ctx)
 }

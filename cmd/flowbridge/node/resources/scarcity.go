@@ -1,4 +1,4 @@
-package node
+package resources
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/periodic"
 	"flowbridge/telemetry"
 )
 
@@ -87,7 +88,7 @@ func (s *scarcity) tell(refuse func(bool)) {
 // watch checks memory until ctx ends.
 func (s *scarcity) watch(ctx context.Context) {
 	s.look(time.Now())
-	every(ctx, scarceEvery, func() { s.look(time.Now()) })
+	periodic.Run(ctx, scarceEvery, func() { s.look(time.Now()) })
 }
 
 func (s *scarcity) look(now time.Time) {
@@ -151,8 +152,11 @@ func newBudget() *budget {
 	return &budget{root: root, cgroup: findCgroup(root)}
 }
 
-// scarce says that memory is scarce, or returns "". m may be nil.
-func (m *memory) scarce() string {
+// WhenScarce sets the function that refuses new calls while memory is scarce.
+func (m *Memory) WhenScarce(refuse func(bool)) { m.scarcity.tell(refuse) }
+
+// Scarce says that memory is scarce, or returns "". m may be nil.
+func (m *Memory) Scarce() string {
 	if m == nil {
 		return ""
 	}

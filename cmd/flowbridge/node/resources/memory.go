@@ -1,4 +1,4 @@
-package node
+package resources
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/periodic"
 	"flowbridge/telemetry"
 )
 
@@ -40,10 +41,10 @@ const (
 	worthwhile = 16 * mib
 )
 
-// memory is the process's memory policy. Garbage may be as large as half of the live objects, or minHeadroom, or up to
+// Memory is the process's memory policy. Garbage may be as large as half of the live objects, or minHeadroom, or up to
 // busyHeadroom. The policy is adjusted after each cycle. Under a cgroup's limit, garbage gets less. A process that has
 // become quiet returns the memory that it does not need. GOGC and GOMEMLIMIT in the environment override the policy.
-type memory struct {
+type Memory struct {
 	setsPercent, setsLimit bool // false if the environment sets the value
 	budget                 *budget
 	scarcity               *scarcity
@@ -61,10 +62,12 @@ type memory struct {
 	stop    context.CancelFunc
 }
 
-// governMemory enforces the policy until close is called.
-func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
+// Govern enforces the policy until Close is called.
+func Govern(ctx context.Context, log zerolog.Logger) *Memory { return govern(ctx, newBudget(), log) }
+
+func govern(ctx context.Context, b *budget, log zerolog.Logger) *Memory {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	m := &memory{
+	m := &Memory{
 		setsPercent: os.Getenv("GOGC") == "", setsLimit: os.Getenv("GOMEMLIMIT") == "",
 		budget: b, scarcity: &scarcity{log: log, use: b.use, collect: debug.FreeOSMemory}, stop: stop,
 	}
@@ -82,7 +85,8 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	return m
 }
 
-func (m *memory) close() {
+// Close ends the policy, and returns when nothing of it runs.
+func (m *Memory) Close() {
 	m.closed.Store(true)
 	m.stop()
 	m.group.Wait()
@@ -93,8 +97,8 @@ func (m *memory) close() {
 type cycle struct{ _ *byte }
 
 // afterCycle adjusts the policy after each cycle.
-func (m *memory) afterCycle() {
-	runtime.AddCleanup(new(cycle), func(m *memory) {
+func (m *Memory) afterCycle() {
+	runtime.AddCleanup(new(cycle), func(m *Memory) {
 		if !m.closed.Load() {
 			m.adjust()
 			m.afterCycle()
@@ -103,7 +107,7 @@ func (m *memory) afterCycle() {
 }
 
 // adjust applies the results of the last cycle.
-func (m *memory) adjust() {
+func (m *Memory) adjust() {
 	h := readHeap()
 	room := headroom(h.live, m.since(h.allocated))
 	m.live.Store(h.live)
@@ -126,7 +130,7 @@ func (m *memory) adjust() {
 }
 
 // since returns how much would be allocated in busyCycle at the rate since the last call, in bytes.
-func (m *memory) since(allocated uint64) uint64 {
+func (m *Memory) since(allocated uint64) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	more, within := allocated-m.allocated, max(time.Since(m.adjusted), leastCycle)
@@ -164,6 +168,9 @@ type heap struct {
 	allocated uint64 // all objects since the start of the process
 	objects   uint64 // current objects, including garbage
 }
+
+// Mapped returns how many bytes the Go runtime has mapped from the system.
+func Mapped() uint64 { return readHeap().mapped }
 
 func readHeap() heap {
 	samples := []metrics.Sample{
@@ -209,9 +216,9 @@ func (q *quiet) look(h heap) bool {
 
 // releaseWhenQuiet gives back memory that is no longer needed after a flood, or after the set-up of calls that are now
 // held.
-func (m *memory) releaseWhenQuiet(ctx context.Context) {
+func (m *Memory) releaseWhenQuiet(ctx context.Context) {
 	var q quiet
-	every(ctx, quietEvery, func() {
+	periodic.Run(ctx, quietEvery, func() {
 		if m.setsPercent && q.look(readHeap()) {
 			debug.FreeOSMemory()
 			m.given.Add(1)
@@ -219,8 +226,8 @@ func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	})
 }
 
-// gauges adds the figures of the policy.
-func (m *memory) gauges(add telemetry.Add) {
+// Gauges adds the figures of the policy.
+func (m *Memory) Gauges(add telemetry.Add) {
 	m.scarcity.gauges(add)
 	add("memory_allowed_bytes", "What the cgroup allows the process. 0: no limit.", float64(m.budget.allowed()))
 	add("memory_headroom_bytes", "How much garbage may stand before it is collected.", float64(m.room.Load()))

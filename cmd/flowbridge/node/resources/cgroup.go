@@ -1,4 +1,4 @@
-package node
+package resources
 
 import (
 	"io/fs"
