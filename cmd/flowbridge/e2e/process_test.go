@@ -5,9 +5,11 @@ package e2e
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -150,6 +152,19 @@ func (p *process) pid() int {
 		return p.heir
 	}
 	return p.cmd.Process.Pid
+}
+
+// waited returns how long the process's threads were ready and had no processor, by the kernel's account.
+func (p *process) waited() (sum time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.pid())) // fails only for a bad pattern
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // the thread may have ended
+		var ran, waited time.Duration
+		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {
+			sum += waited
+		}
+	}
+	return sum
 }
 
 // kill kills the process and waits for its end.

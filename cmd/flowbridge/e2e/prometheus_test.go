@@ -19,6 +19,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -180,8 +181,13 @@ func TestPrometheus(t *testing.T) {
 		return prom.is(`count_over_time(flowbridge_attempts_total{cause="prepare_failed"}[1h]) >= bool 2`, 1)
 	})
 
+	// If the machine does too much else, the server is right to say so. promtool sees that this alert is quiet otherwise.
+	starved := b.waited() > 3*time.Second // 5 % of a minute
 	for name, expr := range alerts(t) {
 		prom.knows(name, expr)
+		if name == "FlowbridgeNoCPU" && starved {
+			continue
+		}
 		if got, err := prom.query(expr); err != nil || len(got) > 0 {
 			t.Errorf("%s: %v, %v; nothing is wrong", name, got, err)
 		}

@@ -89,6 +89,10 @@ media: {listen: ["@B2BUA@"], timeout: 10m, engine: userspace, max_transcoded: 2}
 	for _, call := range []*partyCall{silent, another, dead, late, ahead} {
 		call.hangUp()
 	}
+	// What is said of the last five minutes is looked at first.
+	c.tells(page, told{"all 2 transcoders were in use", `flowbridge_troubles{code="transcoders"} 1`, "all 2 transcoders were in use"}, "/#/live")
+	c.tells(page, told{"3 answered calls in 5 minutes in which the target fell silent", `flowbridge_silent_audio_total{side="b"} 3`, "in which the target fell silent, most with target good"}, "/#/live")
+	c.alerts("FlowbridgeTranscodersRefused", "FlowbridgeSilentAudio")
 	r := c.record(silent)
 	c.shown(page, r, "silent,dead-air", "the called side sent no audio from 0:0", "on, after its re-INVITE")
 	if s := r.Media.Silences; len(s) != 1 || s[0].Side != "b" || s[0].After != "reinvite_b" || r.Media.MOS != 0 {
@@ -105,9 +109,6 @@ media: {listen: ["@B2BUA@"], timeout: 10m, engine: userspace, max_transcoded: 2}
 	if cut := r.Media.B.DroppedBy.Ahead; cut < 50 || cut > 250 {
 		t.Errorf("of 250 packets at once %d were cut off", cut)
 	}
-	c.tells(page, told{"all 2 transcoders were in use", `flowbridge_troubles{code="transcoders"} 1`, "all 2 transcoders were in use"}, "/#/live")
-	c.tells(page, told{"3 answered calls in 5 minutes in which the target fell silent", `flowbridge_silent_audio_total{side="b"} 3`, "in which the target fell silent, most with target good"}, "/#/live")
-	c.alerts("FlowbridgeTranscodersRefused", "FlowbridgeSilentAudio")
 	for _, live := range c.calls() {
 		live.Problems = slices.DeleteFunc(live.Problems, func(p string) bool { return p == "loss" }) // a party may have no CPU
 		if len(live.Problems) > 0 {
