@@ -192,20 +192,18 @@ func (c *crowd) hasNoCPU(page *tab) {
 	c.alertsIn(metrics, "FlowbridgeNoCPU")
 }
 
-// healthy ends the calls that were up all the time. Nothing that they sent was lost on the way, so their records blame
-// no network.
+// healthy ends the calls that were up all the time. Nothing that they sent was lost on the way, except what the kernel
+// dropped between sockets while other tests flooded it, so their records blame no network.
 func (c *crowd) healthy(page *tab) {
 	c.Helper()
 	for _, call := range c.up {
 		call.hangUp()
 	}
-	lost := int64(0)
+	lost, onTheWay := int64(0), int64(0)
 	for _, call := range c.up {
 		r := c.record(call)
 		for _, side := range []*record.MediaSide{&r.Media.A, &r.Media.B} {
-			if side.Lost != side.LostHere {
-				c.Errorf("%d packets are lost, %d of them here, and none on the way: %+v", side.Lost, side.LostHere, side)
-			}
+			onTheWay += side.Lost - side.LostHere
 			lost += side.Lost
 		}
 		if sent, _ := call.counts(); r.Media.A.Rx+r.Media.A.Lost > int64(sent) {
@@ -215,8 +213,26 @@ func (c *crowd) healthy(page *tab) {
 			c.Errorf("a call that was heard is marked: %+v", r.Media)
 		}
 	}
+	if dropped := droppedByKernel(c.T) - c.dropped; onTheWay > dropped {
+		c.Errorf("%d packets are lost on the way, and the kernel dropped %d", onTheWay, dropped)
+	}
 	if r := c.record(c.up[0]); lost > 0 && r.Media.NoCPUMS >= 1000 {
 		page.open(c.admin + "/#/calls/" + r.ID)
 		page.reads("this machine had no CPU for")
 	}
+}
+
+// droppedByKernel returns how many packets of all loopback traffic the kernel has dropped before they reached a socket,
+// because too many waited (net.core.netdev_max_backlog).
+func droppedByKernel(t *testing.T) (sum int64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/softnet_stat") // a line for each processor, with its figures in hexadecimal
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		var arrived, dropped int64
+		_, err := fmt.Sscanf(line, "%x %x", &arrived, &dropped)
+		must(t, err)
+		sum += dropped
+	}
+	return sum
 }
