@@ -35,6 +35,9 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, into any, remedy stri
 	return problem == ""
 }
 
+// emptyBody is the problem of a body that has nothing.
+const emptyBody = "the body is empty"
+
 // bodyProblem says why a body can't be read.
 func bodyProblem(err error) (status int, problem string) {
 	var large *http.MaxBytesError
@@ -44,7 +47,7 @@ func bodyProblem(err error) (status int, problem string) {
 	case errors.As(err, &large): // RFC 9110 section 15.5.14
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)
 	case errors.Is(err, io.EOF):
-		return http.StatusBadRequest, "the body is empty"
+		return http.StatusBadRequest, emptyBody
 	case errors.As(err, &kind) && kind.Field != "":
 		return http.StatusBadRequest, fmt.Sprintf("%s in the body is a JSON %s, which it can't be",
 			quoted(kind.Field), kind.Value)

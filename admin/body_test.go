@@ -44,3 +44,43 @@ func TestBodies(t *testing.T) {
 		t.Errorf("asked %v", control.asked)
 	}
 }
+
+// Who sends fields with an order that has none is told so, and nothing is done: {"whithin": "5m"} asks for something.
+func TestOrdersWithoutFields(t *testing.T) {
+	opts, _ := fixture()
+	control, op := &fakeControl{}, &fakeOperator{}
+	opts.Control, opts.Operator = control, op
+	h := New(opts)
+	orders := []string{
+		"drain", "reload", "upgrade", "calls/live/hangup", "calls/live/hold", "calls/live/resume", "calls/live/recording/start",
+		"calls/live/recording/stop", "calls/live/recording/pause", "calls/live/recording/resume",
+	}
+	for _, tt := range []struct {
+		body string
+		code int
+		want string
+	}{
+		{`{"whithin": "5m"}`, 400, `the body has a field that is not known: \"whithin\"`},
+		{`{} {}`, 400, `the body has more in it than one JSON object`},
+		{`within=5m`, 400, `the body is not JSON`},
+		{`["5m"]`, 400, `the body is a JSON array and no object`},
+		{`{}` + strings.Repeat(" ", maxBody), 413, fmt.Sprintf(`the body is longer than %d bytes`, maxBody)},
+	} {
+		for _, order := range orders {
+			res, body := post(t, h, "/api/"+order, tt.body)
+			if res.StatusCode != tt.code || !strings.Contains(body, tt.want) || !strings.Contains(body, `"remedy":"send no body`) {
+				t.Errorf("%s %.40s: %d %s; want %d %s", order, tt.body, res.StatusCode, body, tt.code, tt.want)
+			}
+		}
+	}
+	if len(control.asked) != 0 || op.drains+op.reloads+op.upgrades != 0 {
+		t.Errorf("asked %v, %+v", control.asked, op)
+	}
+	for _, body := range []string{"", "\n", "{}"} {
+		for _, order := range orders {
+			if res, text := post(t, h, "/api/"+order, body); res.StatusCode/100 != 2 {
+				t.Errorf("%s %q: %d %s", order, body, res.StatusCode, text)
+			}
+		}
+	}
+}

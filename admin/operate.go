@@ -83,6 +83,19 @@ func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender), m
 	})
 }
 
+// plain serves an order without fields: its body is empty or an empty object. A field that is ignored would be a wish
+// that is not met, and its sender would not know.
+func (a *api) plain(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		status, problem := readBody(r, &struct{}{})
+		if problem != "" && problem != emptyBody {
+			a.fail(w, status, problem, "send no body: the order has no fields")
+			return
+		}
+		next(w, r)
+	}
+}
+
 // logged logs the sender, the request, and the status of the answer.
 func (a *api) logged(r *http.Request, who sender, status int) {
 	line := a.Log.Info().Str("by", who.name).Str("src", source(r)).Str("path", cut(r.URL.Path)).Int("code", status)

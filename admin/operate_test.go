@@ -9,7 +9,7 @@ import (
 )
 
 type fakeOperator struct {
-	drains, reloads int
+	drains, reloads, upgrades int
 	err             error
 	needRestart     []string
 }
@@ -32,6 +32,7 @@ func (f *fakeOperator) Configuration() (any, error) {
 }
 
 func (f *fakeOperator) Upgrade(context.Context) (Upgraded, error) {
+	f.upgrades++
 	return Upgraded{PID: 4242, Version: "1.2.3", Calls: 3, Connections: 1, Sockets: 14, PauseMS: 20, TookMS: 150}, f.err
 }
 

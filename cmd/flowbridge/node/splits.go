@@ -99,6 +99,7 @@ type changeFunc func(ctx context.Context, r *config.Route, s *follow.State, now 
 func (s *splits) update(ctx context.Context, change changeFunc) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	s.forget()
 	n, now, from := s.node, time.Now(), record.Lister(s.node.store)
 	all, text, away, lost := s.all, "", error(nil), error(nil)
 	if !s.recalled {
@@ -136,6 +137,21 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 		return fmt.Errorf("the weights are in force until a restart, and noted as soon as possible: %w", err)
 	}
 	return away // if nil, the fleet has them
+}
+
+// forget drops what this node has seen of splits that the configuration no longer has. The caller holds changing. Ended
+// takes the same lock, so a reload in between costs no call of a new split.
+func (s *splits) forget() {
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	routes, has := s.node.config().Routes, map[string]bool{}
+	for i := range routes {
+		if r := &routes[i]; len(r.Split) > 0 {
+			has[keyOf(r)] = true
+		}
+	}
+	maps.DeleteFunc(s.last, func(key string, _ follow.Last) bool { return !has[key] })
+	maps.DeleteFunc(s.tried, func(key string, _ time.Time) bool { return !has[key] })
 }
 
 // tick looks at all splits.

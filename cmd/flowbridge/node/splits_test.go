@@ -195,9 +195,11 @@ func TestSplitFollows(t *testing.T) {
 	next.want("50 50")
 }
 
-// ends tells the node that calls of as many numbers have ended, which have heard a target or not.
+// ends tells the node that calls of as many numbers have ended, which have heard a target or not. Each call began after
+// the one before: records have whole milliseconds, and what a split has heard since a call counts.
 func (s *splitStage) ends(target string, n int, words bool) {
 	for i := range n {
+		s.ahead += time.Millisecond
 		r := record.Record{
 			Route: "main", Target: target, Lead: fmt.Sprintf("+1507555%04d", i), StartedAt: record.TimeOf(time.Now().Add(s.ahead)),
 			DurationMS: 10_000, Talk: &record.Talk{Confidence: record.TalkGood, FirstAgentReason: "silent"},
@@ -255,6 +257,38 @@ func TestDeadTarget(t *testing.T) {
 	s.ends("b", 1, true)
 	must(t, s.lookAt(0))
 	s.want("50 50, pinned by ops")
+}
+
+// TestSplitIsForgotten: a reload that changes or removes a split leaves nothing of the old one behind.
+func TestSplitIsForgotten(t *testing.T) {
+	s := newSplitStage(t, t.TempDir(), "")
+	seen := func() string { return fmt.Sprint(len(s.splits.last), " ", len(s.splits.tried)) }
+	reload := func(old, now string) {
+		text := strings.ReplaceAll(fmt.Sprintf(splitFile, t.TempDir(), "", ""), old, now)
+		cfg, err := config.Parse("f.yaml", []byte(text), os.LookupEnv)
+		must(t, err)
+		next, err := newInForce(cfg, s.inForce.Load())
+		must(t, err)
+		s.tests.put(next, s.server)
+	}
+	for n := 1; n <= 3; n++ {
+		reload("a: 50, b: 50", fmt.Sprintf("a: %d, b: 50", 40+n))
+		s.ends("a", 1, true)
+		must(t, s.lookAt(0))
+		s.ends("a", 1, true)
+		s.reads()
+		if got := seen(); got != "1 1" {
+			t.Errorf("after %d reloads it has heard and tried %s splits; want 1 1", n, got)
+		}
+	}
+	if calls := len(s.splits.last[keyOf(&s.config().Routes[0])]["a"]); calls != 2 {
+		t.Errorf("it remembers %d calls of the split in force; want 2", calls)
+	}
+	reload(", split: {a: 50, b: 50}, follow: {answered: 97%}", "")
+	s.reads()
+	if got := seen(); got != "0 0" {
+		t.Errorf("without a split it has heard and tried %s splits", got)
+	}
 }
 
 // TestPinnedWeights stay through looks and reloads, until they are released or the split changes.
