@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/sdp"
 	"flowbridge/sim/siptest"
 )
 
@@ -81,9 +82,9 @@ func TestLimits(t *testing.T) {
 }
 
 // An answer of a target has the same limit as an offer. If it is larger, it is unusable,
-// and the target gets BYE.
+// and the target gets BYE, also if a request could not be as long.
 func TestLimitOfAnswers(t *testing.T) {
-	for _, size := range []int{8192, 8193} {
+	for _, size := range []int{8192, 8193, 12<<10 + 1, maxMessage, 60_000} {
 		runIn(t, fmt.Sprint(size), testConfig, func(w *world) {
 			d, invite := w.carrier.callsAt(w.agent, "+15075785607")
 			w.agent.concludes(invite, 200, "OK", "a", padSDP(agentSDP(), size))
@@ -94,8 +95,27 @@ func TestLimitOfAnswers(t *testing.T) {
 			}
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 			w.carrier.isRefused(d, "503")
-			if r := w.record(); r.Cause != string(cause.BadAnswer) {
-				w.t.Errorf("cause %s; want %s", r.Cause, cause.BadAnswer)
+			if r := w.record(); r.Cause != string(cause.BadAnswer) || r.Attempts[0].Cause != string(cause.BadAnswer) ||
+				r.Attempts[0].Error != sdp.ErrTooLong.Error() {
+				w.t.Errorf("cause %s, %+v; want %s", r.Cause, r.Attempts, cause.BadAnswer)
+			}
+		})
+	}
+}
+
+// The same is true over TCP: the connection stays, and no call is blamed on a silent target.
+func TestLimitOfAnswersOverTCP(t *testing.T) {
+	for _, size := range []int{8193, maxMessage, 60_000} {
+		runIn(t, fmt.Sprint(size), streamConfig, func(w *world) {
+			targets, caller := w.streamAgent(agentAddr), w.connect(carrierAddr.Addr())
+			d := caller.newCall("+15075785607")
+			caller.invitesTillRung(d)
+			target := targets.accept()
+			target.concludes(target.expect("INVITE"), 200, "OK", "a", padSDP(agentSDP(), size))
+			target.reply(target.expect("BYE"), 200, "OK", "", "")
+			caller.isRefused(d, "503")
+			if r := w.record(); r.Attempts[0].Cause != string(cause.BadAnswer) {
+				w.t.Errorf("%+v; want %s", r.Attempts, cause.BadAnswer)
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 type Framer struct {
 	Src    io.Reader
 	Limit  int // maximum size of a message in bytes
+	Answer int // maximum size of a response, if it is more
 	buf    []byte
 	used   []byte // the part of buf that was read but not yet returned
 	Begun  func() // called when the first byte of a message has come
@@ -84,7 +85,11 @@ func (f *Framer) cut() ([]byte, error) {
 	if err != nil {
 		return nil, &FrameError{"400 " + err.Error(), head}
 	}
-	if length > f.Limit-len(head) {
+	limit := f.Limit
+	if bytes.HasPrefix(head, []byte("SIP/2.0 ")) {
+		limit = max(limit, f.Answer)
+	}
+	if length > limit-len(head) {
 		return nil, &FrameError{"513 Message Too Large", head}
 	}
 	whole := len(head) + length

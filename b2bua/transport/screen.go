@@ -285,9 +285,14 @@ func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust 
 }
 
 // objection returns the status line that refuses a malformed message, and counts the refusal. It returns "" if the
-// message is well-formed.
+// message is well-formed. The body of a response may have any length: a 200 that is dropped for its answer leaves a call
+// that nobody acknowledges, and a target that seems to be silent. The call ends it, and says why.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
+	body := len(msg.Body)
+	if msg.Response {
+		size, body = size-body, 0
+	}
 	switch {
 	case len(msg.Version) > 0 && !message.IsSupportedVersion(string(msg.Version)): // RFC 3261 section 21.5.6
 		count, status = &s.count.NotSIP, "505 Version Not Supported"
@@ -303,7 +308,7 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 		status = manyHeaders
 	case msg.Longest > maxHeader:
 		status = longHeader
-	case len(msg.Body) > maxBody:
+	case body > maxBody:
 		count, status = &s.count.TooLarge, longBody
 	default:
 		return ""
@@ -318,9 +323,10 @@ func (s *Stack) Objection(msg message.Scanned, size int) string {
 }
 
 // These are the limits of a message, in bytes, except that maxHeaders counts headers. A folded header counts with all
-// its lines.
+// its lines. The body of a response has no limit here; over a connection of ours, maxAnswer is what a datagram can have.
 const (
 	maxMessage = 16 << 10
+	maxAnswer  = 64 << 10
 	maxHeaders = 128
 	maxHeader  = 4 << 10
 	maxBody    = 12 << 10

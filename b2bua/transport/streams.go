@@ -126,6 +126,9 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 		writing: make(chan struct{}, 1), firstBy: time.Now().Add(streamFirst),
 	}
 	c.framing = message.Framer{Src: conn, Limit: maxMessage, Begun: c.begun}
+	if peer != nil {
+		c.framing.Answer = maxAnswer
+	}
 	return c
 }
 
