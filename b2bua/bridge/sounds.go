@@ -310,7 +310,7 @@ func (ss *Sounds) Answer(targets []*peers.Target) bool {
 	answer := offer.Only(k, offer.Formats())
 	formats := answer.Formats()
 	b.Agreement.StreamOrder[media.SideA] = offer
-	b.Agreement.Answer = answer.Answering(offer, b.Media.at(media.SideA),
+	b.Agreement.Answer = answer.Ours().Answering(offer, b.Media.at(media.SideA),
 		b.Media.answering(b.Call.Half(media.SideA), offer), formats, offer.Mirrored())
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)

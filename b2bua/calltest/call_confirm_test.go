@@ -144,3 +144,24 @@ func TestCallerThatCannotBeForged(t *testing.T) {
 		})
 	}
 }
+
+// Our answer while the target rings has nothing of the offer that we don't do, and the target's 200 changes nothing.
+func TestEarlyAnswerPromisesNothing(t *testing.T) {
+	inWorldWith(t, confirmYAML, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp += "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=rtcp-fb:0 transport-cc\r\na=rtcp-fb:* nack\r\na=label:7\r\n"
+		w.carrier.invite(d)
+		rings := d.learn(w.carrier.expect("SIP/2.0 183"))
+		invite := w.agent.expect("INVITE")
+		if offer := string(invite.Body()); strings.Contains(offer, "extmap") || !strings.Contains(offer, "a=rtcp-fb:* nack") {
+			t.Errorf("the target is offered\n%s", offer)
+		}
+		ok := w.carrier.isTakenWith(w.agent, invite, "agent1", d, agentSDP()+"a=rtcp-fb:* nack\r\n")
+		for _, word := range []string{"extmap", "rtcp-fb", "label"} {
+			if strings.Contains(rings.raw, word) || strings.Contains(ok.raw, word) {
+				t.Errorf("answered with %s:\n%s\n%s", word, rings.raw, ok.raw)
+			}
+		}
+		w.callerEnds(w.agent, d)
+	})
+}

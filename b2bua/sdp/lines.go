@@ -127,16 +127,11 @@ func attributeCounts(key, value []byte, section int) bool {
 			number, rest, _ := bytes.Cut(value, []byte(" "))
 			_, ok := payloadType(number)
 			rest = bytes.TrimSpace(rest)
-			return (ok || string(number) == "*") && len(rest) > 0 && (string(key) != "rtpmap" || isMapping(rest))
+			return (ok || string(number) == "*") && len(rest) > 0 && (string(key) != "rtpmap" || isMapping(rest)) &&
+				string(rest) != "transport-cc"
 		}
 	}
-	return passesOn(key) && !badPacketTime(key, value) && !isMid(key, value)
-}
-
-// isMid reports whether an attribute wants each packet to name its stream (RFC 9143 section 15). It is not passed on,
-// nor repeated in an answer of ours: a browser drops packets without the name, and others don't send it.
-func isMid(key, value []byte) bool {
-	return message.EqualFold(key, "extmap") && bytes.Contains(value, []byte("urn:ietf:params:rtp-hdrext:sdes:mid"))
+	return passesOn(key) && !badPacketTime(key, value)
 }
 
 // isMapping reports whether a value of a=rtpmap is a codec, its clock and its channels (RFC 8866 section 6.6). Some
@@ -151,6 +146,11 @@ func isMapping(value []byte) bool {
 // passesOn reports whether an attribute is shown to the other side. Attributes of
 // formats, timing and direction are. Others may name the other side's address, host or
 // software, or a media transport that the relay does not support.
+//
+// Header extensions are not (a=extmap, RFC 8285 section 5: an answer has only those that are supported, and an offer those
+// that are wanted): our packets are of one stream, with sounds, keys and held-back speech of ours, and have none. Browsers
+// drop packets without the name of their stream (sdes:mid) if it was promised, and estimate the path by transport-cc,
+// whose feedback is about numbers in an extension.
 func passesOn(key []byte) bool {
 	var lower [11]byte // the length of the longest
 	if len(key) > len(lower) {
@@ -163,7 +163,7 @@ func passesOn(key []byte) bool {
 		lower[i] = c
 	}
 	switch string(lower[:len(key)]) {
-	case "rtpmap", "fmtp", "rtcp-fb", "ptime", "maxptime", "maxprate", "extmap", "silencesupp", "ecan", "gpmd",
+	case "rtpmap", "fmtp", "rtcp-fb", "ptime", "maxptime", "maxprate", "silencesupp", "ecan", "gpmd",
 		"sendrecv", "sendonly", "recvonly", "inactive", "lang", "sdplang", "charset", "content", "label":
 		return true
 	}

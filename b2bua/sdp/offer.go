@@ -54,6 +54,33 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 	return b
 }
 
+// Ours returns an offer's description for an answer of ours, which no other side has given yet: its formats and times.
+// The offer's other attributes say what its sender does, or wants. An answer with a=rtcp-fb would promise feedback (RFC
+// 4585 section 4.2), and one with a=content or a=label would describe our stream as the sender's.
+func (d *Description) Ours() *Description {
+	out := *d
+	out.session, out.stream = oursOf(d.session), oursOf(d.stream)
+	return &out
+}
+
+// oursOf returns the lines of a section that an answer of ours repeats.
+func oursOf(section string) string {
+	b := make([]byte, 0, len(section))
+	for line := ""; section != ""; {
+		line, section = cutLine(section)
+		key, _ := cutAttribute(line[2:])
+		if line[0] == 'a' && directionOf(key) == AsIs {
+			switch strings.ToLower(key) {
+			case "rtpmap", "fmtp", "ptime", "maxptime", "rtcp":
+			default:
+				continue
+			}
+		}
+		b = append(append(b, line...), "\r\n"...)
+	}
+	return string(b)
+}
+
 // room returns an estimate of the length of the written description, in bytes. If it is
 // too low, the text is only copied once more.
 func (d *Description) room(offer *Description, over StreamTransport) int {

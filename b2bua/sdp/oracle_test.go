@@ -160,10 +160,10 @@ func shown(a sdp.Attribute) bool {
 		ms, err := strconv.ParseFloat(value, 64)
 		return strings.Trim(value, "0123456789.") == "" && err == nil && ms >= 1 && ms <= 200
 	}
-	if key == "extmap" && strings.Contains(a.Value, "urn:ietf:params:rtp-hdrext:sdes:mid") {
+	if _, feedback, _ := strings.Cut(a.Value, " "); key == "rtcp-fb" && strings.TrimSpace(feedback) == "transport-cc" {
 		return false
 	}
-	return slices.Contains(strings.Fields("rtpmap fmtp rtcp-fb maxprate extmap silencesupp ecan gpmd "+
+	return slices.Contains(strings.Fields("rtpmap fmtp rtcp-fb maxprate silencesupp ecan gpmd "+
 		"sendrecv sendonly recvonly inactive lang sdplang charset content label"), key)
 }
 

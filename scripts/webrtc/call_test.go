@@ -2,6 +2,7 @@ package webrtc
 
 import (
 	"encoding/json"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -220,4 +221,40 @@ func TestLitePeer(t *testing.T) {
 	s.Kill()
 	must(t, s.Start())
 	p.hears("words")
+}
+
+// A peer whose candidates are all over TCP (RFC 6544) is refused in words: no check would ever come. The same peer with a
+// candidate over UDP talks.
+func TestTCPCandidates(t *testing.T) {
+	newServer(t)
+	newAgent(t)
+	mux := func(e *webrtc.SettingEngine) {
+		l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: browserAt.Addr().AsSlice()})
+		must(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		e.SetICETCPMux(webrtc.NewICETCPMux(nil, l, 8))
+	}
+	only := newPeer(t, func(e *webrtc.SettingEngine) {
+		mux(e)
+		e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	})
+	answer := only.calls()
+	if offer := only.LocalDescription().SDP; !strings.Contains(offer, " tcp ") || strings.Contains(offer, " udp ") {
+		t.Fatalf("offered\n%s", offer)
+	}
+	const words = `302 - "all its candidates of ICE are over TCP, and media goes over UDP only"`
+	if answer.Status() != 488 || !strings.HasPrefix(answer.Header("Warning"), "302 ") ||
+		!strings.HasSuffix(answer.Header("Warning"), words[len("302 -"):]) {
+		t.Errorf("want 488 with a Warning like %s:\n%s", words, answer)
+	}
+	both := newPeer(t, func(e *webrtc.SettingEngine) {
+		mux(e)
+		e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4, webrtc.NetworkTypeUDP4})
+	})
+	both.connects(both.calls())
+	if offer := both.LocalDescription().SDP; !strings.Contains(offer, " tcp ") || !strings.Contains(offer, " udp ") {
+		t.Fatalf("offered\n%s", offer)
+	}
+	both.speaks("words")
+	both.hears("words")
 }
