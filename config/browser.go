@@ -6,13 +6,6 @@ import (
 	"slices"
 )
 
-// browserProof is what connections of this process's gateway of browsers show to their listener. Another process can't
-// know it, so the calls of a browser trunk come from there only.
-var browserProof = rand.Text() //nolint:gochecknoglobals // constant
-
-// BrowserProof returns the proof that a trunk of browsers asks for, as others ask for a certificate.
-func BrowserProof() string { return browserProof }
-
 // BrowserTrunk returns the trunk of browsers, or nil.
 func (c *Config) BrowserTrunk() *Trunk {
 	for i := range c.Trunks {
@@ -21,6 +14,15 @@ func (c *Config) BrowserTrunk() *Trunk {
 		}
 	}
 	return nil
+}
+
+// ProveBrowsers has the calls of the trunk of browsers come only over connections that have shown a proof. The trunk asks
+// for it as others ask for a certificate.
+func (c *Config) ProveBrowsers(proof string) {
+	c.Trunks = slices.Clone(c.Trunks)
+	if t := c.BrowserTrunk(); t != nil {
+		t.Certificates = []string{proof}
+	}
 }
 
 // ringsForBrowsers sets the default of ringing for a route of browsers: keys are agreed by DTLS, which fails if the
@@ -46,7 +48,7 @@ func (t *Trunk) checkBrowser(s section) {
 			"keep one trunk for browsers; routes and tokens tell its calls apart")
 	}
 	s.l.browser = t.Name
-	t.Certificates = []string{browserProof}
+	t.Certificates = []string{rand.Text()} // nobody can show it: a process puts its own in its place
 	t.Media.SRTP, t.Media.Keying = SRTPRequired, KeyingDTLS
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/memnet"
 	"flowbridge/sim/siptest"
@@ -19,7 +20,7 @@ import (
 // TestProof: a listener with a proof reads no message before it. With it, the sender is the trunk that asks for it,
 // wherever it comes from; at another listener, or without it, it is a stranger. Peers are given other listeners.
 func TestProof(t *testing.T) {
-	const proven, open = "127.83.0.1:5098", "198.51.100.1:5060"
+	const proven, open, proof = "127.83.0.1:5098", "198.51.100.1:5060", "PROOF-OF-THIS-PROCESS"
 	yaml := strings.NewReplacer(`"tcp://`+open+`"`, `"tcp://`+proven+`"`, `{name: carrier, sources: ["192.0.2.10"]}`, `{name: browser, browser: true}`).
 		Replace(stackConfig)
 	synctest.Test(t, func(t *testing.T) {
@@ -29,19 +30,21 @@ func TestProof(t *testing.T) {
 			ListenStream: func(a netip.AddrPort) (net.Listener, error) { return sw.ListenStream(a) },
 			Dial:         sw.DialStream,
 		}, func(ctx context.Context, o Options) (*Stack, error) {
-			o.Config.Listen[1].Proof = config.BrowserProof()
+			o.Config.Listen[1].Proof = proof
 			o.Config.Listen = append(o.Config.Listen, config.Listener{Transport: "tcp", AddrPort: netip.MustParseAddrPort(open)})
 			return Listen(ctx, o)
 		})
+		h.cfg.ProveBrowsers(proof)
+		h.Admission = peers.NewAdmission(h.cfg, nil)
 		h.stack.Serve()
 		defer h.stack.Close()
 		for _, tt := range []struct {
 			at, begin, want string
 		}{
-			{proven, config.BrowserProof(), "SIP/2.0 200"},
+			{proven, proof, "SIP/2.0 200"},
 			{proven, "", ""},
-			{proven, strings.Repeat("X", len(config.BrowserProof())), ""},
-			{open, config.BrowserProof(), ""},
+			{proven, strings.Repeat("X", len(proof)), ""},
+			{open, proof, ""},
 			{open, "", ""},
 		} {
 			conn, err := sw.DialStream(t.Context(), siptest.Carrier.Addr(), netip.MustParseAddrPort(tt.at))

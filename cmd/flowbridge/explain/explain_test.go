@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestExplainBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code := run(t, "explain", "-c", file, "--trunk", "talk", "--from", "anna", "--to", "+15075785607")
-	if code != 0 || !strings.HasPrefix(out, "trunk      talk, from 127.0.0.1;") || strings.Contains(out, config.BrowserProof()) {
+	if code != 0 || !strings.HasPrefix(out, "trunk      talk, from 127.0.0.1;") || regexp.MustCompile("[A-Z2-7]{26}").MatchString(out) {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }

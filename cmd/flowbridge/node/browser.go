@@ -18,18 +18,22 @@ type browsers struct {
 	node    *Node
 	gateway *browser.Gateway // nil if there is none; constant once the node runs
 	listen  net.Listener
+	proof   string // what the gateway's connections show to their listener; another process can't know it; constant
 }
 
 // partBrowser is the name of the gateway's listener in a hand-over.
 const partBrowser = "browser"
 
-// with adds the listener for the gateway to a configuration with a trunk of browsers.
-func (b *browsers) with(cfg config.SIP) config.SIP {
+// addTo adds the listener for the gateway, and its proof, to a configuration with a trunk of browsers.
+func (b *browsers) addTo(cfg *config.Config) {
+	if cfg.BrowserTrunk() == nil {
+		return
+	}
 	server, _ := browser.Addresses(b.node.key)
-	cfg.Listen = append(slices.Clone(cfg.Listen), config.Listener{
-		Transport: config.TransportTCP, AddrPort: server, Proof: config.BrowserProof(),
+	cfg.SIP.Listen = append(slices.Clone(cfg.SIP.Listen), config.Listener{
+		Transport: config.TransportTCP, AddrPort: server, Proof: b.proof,
 	})
-	return cfg
+	cfg.ProveBrowsers(b.proof)
 }
 
 // open opens the gateway, if the configuration has a trunk of browsers.
@@ -45,7 +49,7 @@ func (b *browsers) open(ctx context.Context, cfg *config.Config) (err error) {
 		return fmt.Errorf("the gateway of browsers: %w; another process may have the port, see ss -ltnp", err)
 	}
 	b.gateway, err = browser.Open(browser.Options{
-		Key: b.node.key, Listener: b.listen, Server: server, Proof: config.BrowserProof(),
+		Key: b.node.key, Listener: b.listen, Server: server, Proof: b.proof,
 	})
 	if err != nil {
 		return fmt.Errorf("the gateway of browsers: %w", errors.Join(err, b.listen.Close()))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"flowbridge/admin"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/gateway/browser"
 )
@@ -55,6 +56,30 @@ func TestBrowserCallIsRefused(t *testing.T) {
 	}
 	if _, _, err := n.browsers.Read("forged"); !errors.Is(err, admin.ErrNoCall) {
 		t.Errorf("a forged location: %v", err)
+	}
+}
+
+// TestBrowserProof: each node has a proof of its own, also beside another one in the process, and its trunk asks for it
+// after each reload.
+func TestBrowserProof(t *testing.T) {
+	yaml := withBrowsers(t, ", {name: talk, browser: true}")
+	n, other := startNode(t, yaml, nil), startNode(t, withBrowsers(t, ", {name: talk, browser: true}"), nil)
+	asked := func(n *Node) string {
+		trunks := n.admission.Peers.Load().Trunks
+		i := slices.IndexFunc(trunks, func(t *peers.Trunk) bool { return t.TrunkName() == "talk" })
+		return fmt.Sprint(trunks[i].Caller.Certificates)
+	}
+	first := asked(n)
+	if first != "["+n.browsers.proof+"]" || len(n.browsers.proof) < 26 || first == asked(other) {
+		t.Errorf("asked for %s, and %s by another node; shown is %s", first, asked(other), n.browsers.proof)
+	}
+	cfg, err := config.Parse("f.yaml", []byte(yaml), nil)
+	must(t, err)
+	next, err := newInForce(cfg, n.inForce.Load())
+	must(t, err)
+	n.tests.put(next, n.server)
+	if again := asked(n); again != first {
+		t.Errorf("after a reload asked for %s; want %s", again, first)
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -112,7 +113,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
 	n.figures.node, n.tests.node, n.eraser.Node, n.splits.node, n.troubles.node, n.browsers.node = n, n, n, n, n, n
-	n.receipts.node = n
+	n.receipts.node, n.browsers.proof = n, rand.Text()
 	n.figures.started = time.Now()
 	n.splits.tried, n.splits.last = map[string]time.Time{}, map[string]follow.Last{}
 	n.add(part{watcher: &n.splits})

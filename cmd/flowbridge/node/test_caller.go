@@ -54,11 +54,9 @@ func (t *testCaller) put(next *inForce, to reloader) {
 func (t *testCaller) with(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.MustParsePrefix(testAddress+"/32"))
-	if cfg.BrowserTrunk() != nil {
-		c.SIP = t.node.browsers.with(c.SIP)
-	}
+	t.node.browsers.addTo(&c)
 	if t.phone != nil {
-		c.Trunks = append(slices.Clone(cfg.Trunks), t.trunk)
+		c.Trunks = append(slices.Clone(c.Trunks), t.trunk)
 	}
 	c.Routes = t.node.splits.weighed(cfg.Routes)
 	return &c
