@@ -10,8 +10,8 @@ import (
 
 type fakeOperator struct {
 	drains, reloads, upgrades int
-	err             error
-	needRestart     []string
+	err                       error
+	needRestart               []string
 }
 
 func (f *fakeOperator) Drain() (Drained, error) {

@@ -16,8 +16,8 @@ func (c *Config) BrowserTrunk() *Trunk {
 	return nil
 }
 
-// ProveBrowsers has the calls of the trunk of browsers come only over connections that have shown a proof. The trunk asks
-// for it as others ask for a certificate.
+// ProveBrowsers has the calls of the trunk of browsers come only over connections that have shown a proof. The trunk
+// asks for it as others ask for a certificate.
 func (c *Config) ProveBrowsers(proof string) {
 	c.Trunks = slices.Clone(c.Trunks)
 	if t := c.BrowserTrunk(); t != nil {

@@ -147,10 +147,9 @@ func isMapping(value []byte) bool {
 // formats, timing and direction are. Others may name the other side's address, host or
 // software, or a media transport that the relay does not support.
 //
-// Header extensions are not (a=extmap, RFC 8285 section 5: an answer has only those that are supported, and an offer those
-// that are wanted): our packets are of one stream, with sounds, keys and held-back speech of ours, and have none. Browsers
-// drop packets without the name of their stream (sdes:mid) if it was promised, and estimate the path by transport-cc,
-// whose feedback is about numbers in an extension.
+// Header extensions (a=extmap) are not: an answer has only those that are supported (RFC 8285 section 5), and the
+// packets with our sounds, keys and held-back speech have none. A browser to which the name of the stream (sdes:mid) was
+// promised drops packets without it. Feedback by transport-cc is about numbers in an extension.
 func passesOn(key []byte) bool {
 	var lower [11]byte // the length of the longest
 	if len(key) > len(lower) {

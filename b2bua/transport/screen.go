@@ -285,8 +285,8 @@ func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust 
 }
 
 // objection returns the status line that refuses a malformed message, and counts the refusal. It returns "" if the
-// message is well-formed. The body of a response may have any length: a 200 that is dropped for its answer leaves a call
-// that nobody acknowledges, and a target that seems to be silent. The call ends it, and says why.
+// message is well-formed. The body of a response may have any length: if a 200 was dropped for its answer, the target
+// would get no ACK, and would seem to be silent. The call ends it, and says why.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	body := len(msg.Body)
@@ -323,7 +323,8 @@ func (s *Stack) Objection(msg message.Scanned, size int) string {
 }
 
 // These are the limits of a message, in bytes, except that maxHeaders counts headers. A folded header counts with all
-// its lines. The body of a response has no limit here; over a connection of ours, maxAnswer is what a datagram can have.
+// its lines. The body of a response has no limit here; over a connection that we opened, a response may be as long as a
+// datagram: maxAnswer.
 const (
 	maxMessage = 16 << 10
 	maxAnswer  = 64 << 10
