@@ -148,8 +148,8 @@ func isMapping(value []byte) bool {
 // software, or a media transport that the relay does not support.
 //
 // Header extensions (a=extmap) are not: an answer has only those that are supported (RFC 8285 section 5), and the
-// packets with our sounds, keys and held-back speech have none. A browser to which the name of the stream (sdes:mid) was
-// promised drops packets without it. Feedback by transport-cc is about numbers in an extension.
+// packets with our sounds, keys and held-back speech have none. A browser that was promised the name of the stream
+// (sdes:mid) drops packets without it. Feedback by transport-cc is about numbers in an extension.
 func passesOn(key []byte) bool {
 	var lower [11]byte // the length of the longest
 	if len(key) > len(lower) {
