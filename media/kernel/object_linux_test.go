@@ -128,6 +128,30 @@ func TestStateIsFigures(t *testing.T) {
 	}
 }
 
+// The time until the kernel has verified the program is part of the silence after a crash. The part that listens has so
+// few branches that it takes no more than twice the steps of everything else; otherwise the compiler has made branches
+// of its arithmetic.
+func TestVerifyingListeningTakesFewSteps(t *testing.T) {
+	needsRoot(t)
+	var steps [2]int
+	for i, listens := range []bool{false, true} {
+		spec, err := (&Relay{options: Options{Capacity: 1}}).spec(listens)
+		must(t, err)
+		c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+			Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
+		})
+		must(t, err)
+		defer c.Close()
+		_, log, _ := strings.Cut(c.Programs["relay"].VerifierLog, "processed ")
+		if _, err := fmt.Sscanf(log, "%d insns", &steps[i]); err != nil {
+			t.Skipf("this kernel does not say how many steps it took: %v", err)
+		}
+	}
+	if others := steps[0]; steps[1] > 3*others {
+		t.Errorf("listening takes %d steps more than the %d of everything else", steps[1]-others, others)
+	}
+}
+
 // The kernel has no type information for a map of sockets (ENOTSUPP). A refusal takes an RCU grace period,
 // so the map must be loaded without it.
 func TestMapsOfSocketsHaveNoTypes(t *testing.T) {

@@ -670,6 +670,7 @@ volatile const __u32 listens = 0;
 // below is all ones where a number is negative. most and fewest choose without a branch.
 static __always_inline __s64 below(__s64 x)
 {
+	hide(x);
 	x >>= 63;
 	hide(x);
 	return x;
