@@ -124,8 +124,8 @@
 // nothing else removes it. Judging by the calls the program makes, 5.10 is the oldest possible kernel: from that
 // version bpf_redirect_neigh accepts a next hop, and sk_lookup programs came with 5.9. All tests have passed on 6.18;
 // on 6.1, the tests of a program without hints have passed. The program has no function, and no loop except over a
-// packet's three blocks, that the verifier would have to follow: verifying it takes 16,000 of the 1,000,000 steps
-// allowed, 36,000 with the part that listens, and several times as many without CAP_PERFMON. The object is for
+// packet's three blocks, that the verifier would have to follow: verifying it takes 9,000 of the 1,000,000 steps
+// allowed, 21,000 with the part that listens, and several times as many without CAP_PERFMON. The object is for
 // little-endian processors; on others, and on other systems, Open reports that it is not supported.
 //
 // CAP_BPF and CAP_NET_ADMIN suffice, with a directory of the process's own in a mounted BPF file system; before 5.11 an

@@ -667,7 +667,8 @@ volatile const __u32 listens = 0;
 #define GATHER 0x0001000100010001ULL
 #define A_LAW 0x5555555555555555ULL
 
-// below is all ones where a number is negative. most and fewest choose without a branch.
+// below is all ones where a number is negative. most and fewest choose without a branch. x is hidden also before its sign
+// is taken: the compiler would compare the two numbers of which it is the difference, and branch.
 static __always_inline __s64 below(__s64 x)
 {
 	hide(x);
@@ -1254,7 +1255,8 @@ int relay(struct __sk_buff *skb)
 		return verdict;
 	if (l.rewrites && bpf_skb_store_bytes(skb, d.l4 + sizeof(struct udphdr), l.header, 12, 0))
 		return TC_ACT_SHOT;
-	if (v6 ? send6(skb, &l, &d) : send4(skb, &l, &d))
+	// The protocol is read again. With v6, the verifier would follow everything under the lock once for each version.
+	if (skb->protocol == bpf_htons(ETH_P_IPV6) ? send6(skb, &l, &d) : send4(skb, &l, &d))
 		return TC_ACT_SHOT;
 	if (!l.out)
 		return TC_ACT_OK;
