@@ -62,6 +62,7 @@ type fakeSession struct {
 	missed     int64
 	lost       int64 // the result of Reported; -1 means none
 	reports    uint64
+	mute       bool // no further report comes
 	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
@@ -214,12 +215,14 @@ func (s *fakeSession) HoldBack(from media.Side, on bool) {
 	s.open()
 }
 
-// Reported returns one report more with each call.
+// Reported returns one report more with each call, unless the side is mute.
 func (s *fakeSession) Reported(media.Side) (lost int64, reports uint64) {
 	if s.lost < 0 {
 		return 0, 0
 	}
-	s.reports++
+	if !s.mute {
+		s.reports++
+	}
 	return s.lost, s.reports
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
@@ -16,24 +15,14 @@ import (
 
 // After an upgrade during the detection of who answered, the person is told before the agent is called.
 func TestUpgradeBeforeTheStatement(t *testing.T) {
-	yaml := replacedOnce(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}")
-	yaml = replacedOnce(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}")
-	inWorldWith(t, yaml, func(w *world) {
-		_, invite := w.originates(origination())
-		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+	inWorldWith(t, placedTell("machine: hangup"), func(w *world) {
+		invite := w.isTaken()
 		w.upgraded()
 		w.tells()
 		if early := w.agent.rest(); len(early) > 0 {
 			t.Fatalf("the agent is called untold: %v", early)
 		}
-		time.Sleep(statement)
-		w.said(saidWhole())
-		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
-		w.customerHangsUp(invite)
-		hungUpOn(w.agent)
-		if r := w.record(); r.Told == nil || !r.Told.Whole {
-			t.Errorf("told %+v", r.Told)
-		}
+		w.toldPerson(invite)
 	})
 }
 
@@ -43,18 +32,8 @@ func TestRouteGoneDuringTheStatement(t *testing.T) {
 		inWorldWith(t, tellConfig, func(w *world) {
 			d := w.isTold("+15075785607")
 			time.Sleep(statement / 2)
-			env := func(string) (string, bool) { return "secret", true }
-			yaml := replacedOnce(tellConfig, "targets: [agent, spare], tell", "targets: [spare], tell")
-			cfg, err := config.Parse("test.yaml", []byte(yaml), env)
-			must(t, err)
-			w.options.Config = cfg
-			if upgraded {
-				w.upgraded()
-			} else {
-				w.restart()
-				w.carrier.rest()
-				w.carrier.ack(d)
-			}
+			w.reconfigured("targets: [agent, spare], tell", "targets: [spare], tell")
+			w.replaced(d, upgraded)
 			hungUpOn(w.carrier)
 			r := w.wantRecord(record.DispositionFailed, cause.NotTold, record.EndedBySystem)
 			if r.Told == nil || r.Told.Whole {
@@ -68,20 +47,13 @@ func TestRouteGoneDuringTheStatement(t *testing.T) {
 func TestStatementAfterUpgradeAndKill(t *testing.T) {
 	inWorldWith(t, tellConfig, func(w *world) {
 		d := w.isTold("+15075785607")
-		time.Sleep(statement / 2)
-		s := w.session()
-		s.mu.Lock()
-		s.sent[media.SideA] = media.Sent{At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now()}
-		s.mu.Unlock()
+		w.hearsHalf()
 		w.upgraded()
 		if at := w.session().plays[media.SideA].From; at != statement/2 {
 			t.Fatalf("it goes on at %v", at)
 		}
 		w.talkOf(d, received{}).carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20010, "0 101"), "200")
-		w.restart()
-		if left := w.carrier.rest(); len(left) > 0 {
-			w.carrier.ack(d)
-		}
+		w.replaced(d, false)
 		w.tells()
 		if at := w.session().plays[media.SideA].From; at != 0 {
 			t.Errorf("it goes on at %v after a kill", at)
@@ -95,8 +67,7 @@ func TestStatementAfterUpgradeAndKill(t *testing.T) {
 func TestNotTakenAfterLongRinging(t *testing.T) {
 	inWorldWith(t, tellsWith("not_taken: us"), func(w *world) {
 		w.isTold("+15075785607")
-		time.Sleep(statement)
-		w.said(saidWhole())
+		w.hearsAll()
 		first := w.agent.progresses(180, "Ringing", "a", "")
 		time.Sleep(59 * time.Second)
 		w.agent.concludes(first, 503, "No", "a", "")
@@ -127,16 +98,14 @@ func TestKeyOfAStatementThatIsRepeated(t *testing.T) {
 				w.said(media.Sent{At: statement, Packets: 249, Missed: 1})
 			}
 			w.tells()
-			time.Sleep(statement)
-			w.said(saidWhole())
+			w.hearsAll()
 			if moves {
 				time.Sleep(6*time.Second + time.Millisecond)
 				hungUpOn(w.carrier)
 				w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem)
 				return
 			}
-			w.agent.answer(w.agent.expect("INVITE"), "agent1")
-			w.agent.expect("ACK")
+			w.takes(w.agent)
 			w.carrier.hangsUpOn(w.agent, d)
 			if r := w.record(); r.Told == nil || !r.Told.Counts() || r.Told.Key != "1" {
 				t.Errorf("told %+v", r.Told)
@@ -153,8 +122,7 @@ func TestHoldWithoutEndIsNoObstacle(t *testing.T) {
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200")
 		time.Sleep(statement + 2*time.Minute + time.Millisecond)
 		w.letsIn()
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
+		w.takes(w.agent)
 		w.carrier.hangsUpOn(w.agent, d)
 		if r := w.record(); r.Told == nil || r.Told.Whole {
 			t.Errorf("told %+v", r.Told)
@@ -172,10 +140,8 @@ func TestRecordingDuringTheStatement(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "is being told") {
 			t.Errorf("the order gets %v", err)
 		}
-		time.Sleep(statement)
-		w.said(saidWhole())
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
+		w.hearsAll()
+		w.takes(w.agent)
 		if _, err := w.server.Order(w.t.Context(), id, bridge.OrderRecord); err != nil {
 			t.Error(err)
 		}
@@ -186,26 +152,32 @@ func TestRecordingDuringTheStatement(t *testing.T) {
 
 // The receipt says how much the caller has reported lost only if a report came during the statement.
 func TestReportedLosses(t *testing.T) {
-	for name, lost := range map[string]int64{"no report": -1, "reports": 4} {
+	for name, tt := range map[string]struct {
+		before, lost int64 // what the caller's last report says before the statement, and at its end; -1: there is none
+		mute         bool  // no report comes during the statement
+	}{
+		"no report":            {-1, -1, false},
+		"reports":              {0, 4, false},
+		"only an older report": {4, 4, true},
+	} {
 		runIn(t, name, tellConfig, func(w *world) {
 			d := w.carrier.newCall("+15075785607")
 			w.carrier.invitesTillRung(d)
-			w.session().lost = min(lost, 0) // before the statement
+			w.session().lost, w.session().reports, w.session().mute = tt.before, 1, tt.mute
 			w.carrier.isAnswered(d)
 			w.tells()
-			w.session().lost = lost
+			w.session().lost = tt.lost
 			time.Sleep(statement)
 			sent := saidWhole()
 			sent.First = time.Now().Add(-statement)
 			w.said(sent)
-			w.agent.answer(w.agent.expect("INVITE"), "agent1")
-			w.agent.expect("ACK")
+			w.takes(w.agent)
 			w.carrier.hangsUpOn(w.agent, d)
 			switch r := w.record(); {
-			case lost < 0 && r.Told.Lost != nil:
+			case (tt.lost < 0 || tt.mute) && r.Told.Lost != nil:
 				t.Errorf("%d are lost without a report", *r.Told.Lost)
-			case lost >= 0 && (r.Told.Lost == nil || *r.Told.Lost != lost):
-				t.Errorf("lost %v; want %d", r.Told.Lost, lost)
+			case tt.lost >= 0 && !tt.mute && (r.Told.Lost == nil || *r.Told.Lost != tt.lost):
+				t.Errorf("lost %v; want %d", r.Told.Lost, tt.lost)
 			}
 		})
 	}

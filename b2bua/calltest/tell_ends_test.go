@@ -70,8 +70,7 @@ func TestCallerAccepts(t *testing.T) {
 				return
 			}
 			w.letsIn()
-			agent.answer(agent.expect("INVITE"), "agent1")
-			agent.expect("ACK")
+			w.takes(agent)
 			w.carrier.hangsUpOn(agent, d)
 			if r := w.record(); r.Told == nil || r.Told.Key != tt.key || r.Target != tt.at || r.Told.Counts() != (tt.key == "1") {
 				t.Errorf("told %+v, target %s", r.Told, r.Target)
@@ -89,8 +88,7 @@ func TestNotTaken(t *testing.T) {
 		}
 		runIn(t, "says "+sound, tellsWith(settings), func(w *world) {
 			w.isTold("+15075785607")
-			time.Sleep(statement)
-			w.said(saidWhole())
+			w.hearsAll()
 			w.agent.concludes(w.agent.expect("INVITE"), 503, "No", "agent1", "")
 			w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy", "b", "")
 			synctest.Wait()
@@ -143,8 +141,7 @@ func TestNotSentWhole(t *testing.T) {
 				w.wantRecord(record.DispositionFailed, cause.NotTold, record.EndedBySystem)
 				return
 			}
-			w.agent.answer(w.agent.expect("INVITE"), "agent1")
-			w.agent.expect("ACK")
+			w.takes(w.agent)
 			w.carrier.hangsUpOn(w.agent, d)
 			if r := w.record(); r.Told == nil || r.Told.Whole || r.Told.Packets != 200 {
 				t.Errorf("told %+v", r.Told)
@@ -191,8 +188,7 @@ func TestHoldDuringTheStatement(t *testing.T) {
 			t.Fatalf("the agent is called during the statement: %v", early)
 		}
 		w.said(saidWhole())
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
+		w.takes(w.agent)
 		w.carrier.hangsUpOn(w.agent, d)
 	})
 }
@@ -211,24 +207,44 @@ func TestNoCallerGetsThroughUntold(t *testing.T) {
 			}
 		}
 		w.tells()
-		time.Sleep(statement)
-		w.said(saidWhole())
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
+		w.hearsAll()
+		w.takes(w.agent)
 		w.carrier.hangsUpOn(w.agent, d)
 	})
 }
 
+// placedTell is a configuration for placed calls, whose route tells something, with these settings of answer.
+func placedTell(answer string) string {
+	return replacedOnce(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {"+answer+"}}",
+		"targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}")
+}
+
+// isTaken places a call that is answered. It returns the INVITE.
+func (w *world) isTaken() (invite received) {
+	w.t.Helper()
+	_, invite = w.originates(origination())
+	w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+	return invite
+}
+
+// toldPerson lets the person who has answered a placed call hear the statement, talk to the agent, and hang up.
+func (w *world) toldPerson(invite received) {
+	w.t.Helper()
+	w.hearsAll()
+	w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+	w.customerHangsUp(invite)
+	hungUpOn(w.agent)
+	if r := w.record(); r.Told == nil || !r.Told.Whole {
+		w.t.Errorf("told %+v", r.Told)
+	}
+}
+
 // A person who takes a placed call is told before the agent is called; a mailbox is not.
 func TestPlacedCallIsTold(t *testing.T) {
-	yaml := strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}", 1)
-	yaml = strings.Replace(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}", 1)
 	for name, who := range map[string]answerer.Verdict{"a person": answerer.Human, "a machine": answerer.Machine} {
-		runIn(t, name, yaml, func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
-			s := w.session()
-			s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: who, Confidence: .9}})
+		runIn(t, name, placedTell("machine: hangup"), func(w *world) {
+			invite := w.isTaken()
+			w.session().judged(who)
 			synctest.Wait()
 			if who == answerer.Machine {
 				hungUpOn(w.carrier)
@@ -238,29 +254,19 @@ func TestPlacedCallIsTold(t *testing.T) {
 				return
 			}
 			w.tells()
-			time.Sleep(statement)
-			w.said(saidWhole())
-			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
-			w.customerHangsUp(invite)
-			hungUpOn(w.agent)
-			if r := w.record(); r.Told == nil || !r.Told.Whole {
-				t.Errorf("told %+v", r.Told)
-			}
+			w.toldPerson(invite)
 		})
 	}
 }
 
 // A verdict that comes during the statement calls no second agent.
 func TestVerdictDuringTheStatement(t *testing.T) {
-	yaml := strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {}}", 1)
-	yaml = strings.Replace(yaml, "targets: [agent, spare]}", "targets: [agent, spare], tell: {sound: eu}}", 1)
 	for _, who := range []answerer.Verdict{answerer.Human, answerer.Unknown} {
-		runIn(t, string(who), yaml, func(w *world) {
-			_, invite := w.originates(origination())
-			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		runIn(t, string(who), placedTell(""), func(w *world) {
+			invite := w.isTaken()
 			w.tells()
 			time.Sleep(2 * time.Second)
-			w.session().onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: who, Confidence: .9}})
+			w.session().judged(who)
 			synctest.Wait()
 			if early := w.agent.rest(); len(early) > 0 {
 				t.Fatalf("the agent is called during the statement: %v", early)

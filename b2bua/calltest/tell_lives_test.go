@@ -1,13 +1,11 @@
 package calltest
 
 import (
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
-	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
@@ -16,9 +14,7 @@ import (
 // A statement in early media: the agent's answer waits for its end.
 func TestEarlyStatement(t *testing.T) {
 	inWorldWith(t, tellsWith("early: true"), func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invitesTillRung(d)
-		d.learn(w.carrier.expect("SIP/2.0 183"))
+		d := w.isToldEarly()
 		w.tells()
 		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Phase != "dialing" {
 			t.Errorf("%+v", live)
@@ -45,9 +41,7 @@ func TestEarlyStatement(t *testing.T) {
 func TestEarlyStatementAndAnEarlyAgent(t *testing.T) {
 	inWorldWith(t, tellsWith("early: true"), func(w *world) {
 		w.usuallyAnswers("agent", 2*time.Second)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invitesTillRung(d)
-		d.learn(w.carrier.expect("SIP/2.0 183"))
+		d := w.isToldEarly()
 		time.Sleep(statement - 2*time.Second + time.Millisecond)
 		invite := w.agent.progresses(183, "Progress", "agent1", agentSDP())
 		w.agent.answer(invite, "agent1")
@@ -63,9 +57,7 @@ func TestEarlyStatementAndAnEarlyAgent(t *testing.T) {
 		w.carrier.hangsUpOn(w.agent, d)
 		w.record()
 
-		d = w.carrier.newCall("+15075785607")
-		w.carrier.invitesTillRung(d)
-		d.learn(w.carrier.expect("SIP/2.0 183"))
+		d = w.isToldEarly()
 		time.Sleep(statement - 2*time.Second + time.Millisecond)
 		w.agent.concludes(w.agent.expect("INVITE"), 404, "Not Found", "agent1", "")
 		w.refused(d, "404")
@@ -84,10 +76,8 @@ func TestStatementToALateOffer(t *testing.T) {
 		}
 		w.carrier.ackOf(d, d.seq, siptest.SessionAt("192.0.2.10", 20000, "0 101"))
 		w.tells()
-		time.Sleep(statement)
-		w.said(saidWhole())
-		w.agent.answer(w.agent.expect("INVITE"), "agent1")
-		w.agent.expect("ACK")
+		w.hearsAll()
+		w.takes(w.agent)
 		w.carrier.hangsUpOn(w.agent, d)
 		w.record()
 	})
@@ -98,20 +88,8 @@ func TestStatementGoesOn(t *testing.T) {
 	for name, upgraded := range map[string]bool{"an upgrade": true, "a kill": false} {
 		runIn(t, name, tellConfig, func(w *world) {
 			d := w.isTold("+15075785607")
-			time.Sleep(statement / 2)
-			half := media.Sent{At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now()}
-			s := w.session()
-			s.mu.Lock()
-			s.sent[media.SideA] = half
-			s.mu.Unlock()
-			if upgraded {
-				w.upgraded()
-			} else {
-				w.restart()
-				if left := w.carrier.rest(); len(left) > 0 { // the 200, because no checkpoint had the ACK
-					w.carrier.ack(d)
-				}
-			}
+			w.hearsHalf()
+			w.replaced(d, upgraded)
 			w.tells()
 			rest := saidWhole()
 			if at := w.session().plays[media.SideA].From; upgraded {
@@ -125,8 +103,7 @@ func TestStatementGoesOn(t *testing.T) {
 			time.Sleep(statement)
 			w.said(rest)
 			w.letsIn()
-			w.agent.answer(w.agent.expect("INVITE"), "agent1")
-			w.agent.expect("ACK")
+			w.takes(w.agent)
 			w.carrier.hangsUpOn(w.agent, d)
 			if r := w.record(); r.Told == nil || !r.Told.Whole || r.Told.Packets != 250 {
 				t.Errorf("told %+v", r.Told)
@@ -144,13 +121,10 @@ func TestKillWhileTheAgentWaits(t *testing.T) {
 		invite := w.agent.expect("INVITE")
 		w.agent.answer(invite, "agent1")
 		w.agent.expect("ACK")
-		w.restart()
-		w.carrier.rest()
-		w.carrier.ack(d)
+		w.replaced(d, false)
 		hungUpOn(w.agent)
 		w.tells()
-		time.Sleep(statement)
-		w.said(saidWhole())
+		w.hearsAll()
 		synctest.Wait()
 		w.agent.answer(w.agent.expect("INVITE"), "agent2")
 		w.agent.expect("ACK")
@@ -164,20 +138,10 @@ func TestRouteNoLongerTells(t *testing.T) {
 		runIn(t, name, tellConfig, func(w *world) {
 			d := w.isTold("+15075785607")
 			time.Sleep(statement / 2)
-			env := func(string) (string, bool) { return "secret", true }
-			cfg, err := config.Parse("test.yaml", []byte(strings.Replace(tellConfig, ", tell: {sound: eu}", "", 1)), env)
-			must(t, err)
-			w.options.Config = cfg
-			if upgraded {
-				w.upgraded()
-			} else {
-				w.restart()
-				w.carrier.rest()
-				w.carrier.ack(d)
-			}
+			w.reconfigured(", tell: {sound: eu}", "")
+			w.replaced(d, upgraded)
 			w.letsIn()
-			w.agent.answer(w.agent.expect("INVITE"), "agent1")
-			w.agent.expect("ACK")
+			w.takes(w.agent)
 			w.letsIn()
 			w.carrier.hangsUpOn(w.agent, d)
 		})
@@ -189,13 +153,8 @@ func TestKeyBeforeAnUpgrade(t *testing.T) {
 	for key, accepts := range map[byte]bool{'1': true, '2': false} {
 		runIn(t, string(key), tellsWith(`accept: {key: "1", within: 6s}`), func(w *world) {
 			d := w.isTold("+15075785607")
-			time.Sleep(statement / 2)
-			half := media.Sent{At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now()}
+			w.hearsHalf()
 			w.presses(key)
-			s := w.session()
-			s.mu.Lock()
-			s.sent[media.SideA] = half
-			s.mu.Unlock()
 			w.upgraded()
 			w.tells()
 			time.Sleep(statement / 2)
@@ -209,8 +168,7 @@ func TestKeyBeforeAnUpgrade(t *testing.T) {
 				}
 				return
 			}
-			w.agent.answer(w.agent.expect("INVITE"), "agent1")
-			w.agent.expect("ACK")
+			w.takes(w.agent)
 			w.carrier.hangsUpOn(w.agent, d)
 			if r := w.record(); r.Told == nil || r.Told.Key != "1" || !r.Told.Whole {
 				t.Errorf("told %+v", r.Told)

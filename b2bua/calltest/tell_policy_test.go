@@ -17,9 +17,7 @@ import (
 func TestLastTargetDuringAnEarlyStatement(t *testing.T) {
 	inWorldWith(t, tellsWith("early: true"), func(w *world) {
 		w.usuallyAnswers("agent", 2*time.Second)
-		d := w.carrier.newCall("+15075785607")
-		w.carrier.invitesTillRung(d)
-		d.learn(w.carrier.expect("SIP/2.0 183"))
+		d := w.isToldEarly()
 		time.Sleep(statement - 2*time.Second + time.Millisecond)
 		invite := w.agent.expect("INVITE")
 		w.agent.answer(invite, "agent1")
@@ -44,8 +42,7 @@ func TestCallerActsWhileNotTaken(t *testing.T) {
 	inWorldWith(t, tellsWith("not_taken: us"), func(w *world) {
 		d := w.isTold("+15075785607")
 		c := w.talkOf(d, received{})
-		time.Sleep(statement)
-		w.said(saidWhole())
+		w.hearsAll()
 		w.agent.concludes(w.agent.expect("INVITE"), 503, "No", "agent1", "")
 		w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy", "b", "")
 		synctest.Wait()
@@ -75,11 +72,9 @@ func TestRecordingOfTheRouteAfterwards(t *testing.T) {
 			t.Run(before+", then "+after, func(t *testing.T) {
 				inRecordedWorld(t, "recording: {path: unused}\n"+yaml, func(w *recorded) {
 					d := w.isTold("+15075785607")
-					time.Sleep(statement)
-					w.said(saidWhole())
+					w.hearsAll()
 					w.presses('2')
-					w.agent2.answer(w.agent2.expect("INVITE"), "b")
-					w.agent2.expect("ACK")
+					w.takes(w.agent2)
 					synctest.Wait()
 					if is := w.server.Live(w.t.Context())[0].Recording; is != state {
 						t.Errorf("recording %s; want %s", is, state)

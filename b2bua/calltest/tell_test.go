@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/audio"
 	"flowbridge/store/record"
@@ -49,6 +50,54 @@ func (w *world) said(sent media.Sent) {
 	synctest.Wait()
 }
 
+// hearsAll lets the caller hear the whole statement.
+func (w *world) hearsAll() {
+	w.t.Helper()
+	time.Sleep(statement)
+	w.said(saidWhole())
+}
+
+// hearsHalf lets the caller hear half of the statement.
+func (w *world) hearsHalf() {
+	time.Sleep(statement / 2)
+	s := w.session()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[media.SideA] = media.Sent{
+		At: statement / 2, Packets: 125, First: time.Now().Add(-statement / 2), Last: time.Now(),
+	}
+}
+
+// takes lets a target take the call.
+func (w *world) takes(agent *peer) {
+	w.t.Helper()
+	agent.answer(agent.expect("INVITE"), "agent1")
+	agent.expect("ACK")
+}
+
+// replaced replaces the process in mid-call, by an upgrade or after a kill, and lets the caller repeat the ACK that no
+// checkpoint had.
+func (w *world) replaced(d *dialogue, upgraded bool) {
+	w.t.Helper()
+	if upgraded {
+		w.upgraded()
+		return
+	}
+	w.restart()
+	if left := w.carrier.rest(); len(left) > 0 {
+		w.carrier.ack(d)
+	}
+}
+
+// reconfigured is tellConfig, in which these texts are replaced, for the next process.
+func (w *world) reconfigured(pairs ...string) {
+	w.t.Helper()
+	env := func(string) (string, bool) { return "secret", true }
+	cfg, err := config.Parse("test.yaml", []byte(replacedOnce(tellConfig, pairs...)), env)
+	must(w.t, err)
+	w.options.Config = cfg
+}
+
 // usuallyAnswers makes known how long a target takes to answer.
 func (w *world) usuallyAnswers(target string, after time.Duration) {
 	for range 10 {
@@ -63,6 +112,15 @@ func (w *world) isTold(to string) *dialogue {
 	w.carrier.invitesTillRung(d)
 	w.carrier.isAnswered(d)
 	w.tells()
+	return d
+}
+
+// isToldEarly makes a call whose caller hears the statement in early media.
+func (w *world) isToldEarly() *dialogue {
+	w.t.Helper()
+	d := w.carrier.newCall("+15075785607")
+	w.carrier.invitesTillRung(d)
+	d.learn(w.carrier.expect("SIP/2.0 183"))
 	return d
 }
 
@@ -126,8 +184,7 @@ func TestAgentIsCalledInTime(t *testing.T) {
 	inWorldWith(t, tellConfig, func(w *world) {
 		for range 10 {
 			d := w.isTold("+15075785607")
-			time.Sleep(statement)
-			w.said(saidWhole())
+			w.hearsAll()
 			invite := w.agent.progresses(180, "Ringing", "agent1", "")
 			time.Sleep(3 * time.Second)
 			w.agent.answer(invite, "agent1")
