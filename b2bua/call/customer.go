@@ -378,11 +378,7 @@ func (cu *customer) begin(v *restoring) phase {
 		if c.trunk.Caller.Originate.WhoAnswers() != nil && try != nil && try.AnsweredBy == "" {
 			cu.noteWho(answerer.Answer{Verdict: answerer.Unknown, Reason: answerer.Replaced})
 		}
-		if try != nil && try.AnsweredBy == string(answerer.Machine) { // a mailbox hears no statement
-			cu.callAgent()
-		} else {
-			cu.goOn()
-		}
+		cu.goOn()
 	}
 	if c.checkpoint.flush(true); c.finished {
 		return (*Call).linger

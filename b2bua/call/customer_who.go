@@ -87,9 +87,10 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 		cu.heard = tillBeep
 	case does == config.MachinePlay:
 		cu.play()
-	case waits && who == answerer.Machine: // a mailbox hears no statement
-		cu.callAgent()
 	case waits:
+		if e.Beeped {
+			c.telling.skipForMailbox()
+		}
 		cu.goOn()
 	}
 }

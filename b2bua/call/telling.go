@@ -56,6 +56,9 @@ const receiptWithin = 2 * time.Second
 // setStage sets how far the statement has come.
 func (t *telling) setStage(at snapshot.ToldStage) { t.Stage = at }
 
+// setMailbox notes that a mailbox has answered the placed call, and hears nothing more of the statement.
+func (t *telling) setMailbox() { t.Stage, t.Sound = snapshot.ToldMailbox, "" }
+
 // underway reports whether the statement is not over, so that the caller may not hear an agent.
 func (t *telling) underway() bool {
 	return t.Stage != snapshot.ToldNothing && t.Stage < snapshot.ToldAll

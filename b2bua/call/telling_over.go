@@ -136,7 +136,10 @@ func (t *telling) tooLate() phase {
 func (t *telling) sayNotTaken() bool {
 	c := t.call
 	tell := t.config()
-	if t.Stage == snapshot.ToldNothing || tell == nil || tell.NotTaken == "" || !c.bridge.Sounds.Has(tell.NotTaken) {
+	switch {
+	case t.Stage == snapshot.ToldNothing, t.Stage == snapshot.ToldMailbox:
+		return false
+	case tell == nil, tell.NotTaken == "", !c.bridge.Sounds.Has(tell.NotTaken):
 		return false
 	}
 	t.recordPartly()
@@ -158,10 +161,19 @@ func (t *telling) stopForMachine(connects bool) {
 		return
 	}
 	t.recordPartly()
-	t.setStage(snapshot.ToldAll)
+	t.setMailbox()
 	c.bridge.Saying.End()
 	if connects && c.replacements.underway() {
 		t.connectAgent()
+	}
+}
+
+// skipForMailbox leaves out the statement, because a greeting with a beep has shown that a mailbox has answered the
+// placed call. Other machines may be a person who talks at length, who must not get the agent untold.
+func (t *telling) skipForMailbox() {
+	if t.config() != nil && t.Stage == snapshot.ToldNothing {
+		t.setMailbox()
+		t.call.ladder.Decide("a mailbox has answered: it does not hear what the route tells")
 	}
 }
 

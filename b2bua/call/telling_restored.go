@@ -63,7 +63,9 @@ func (t *telling) resume() bool {
 		c.hangup(cause.NotTold, record.EndedBySystem)
 		return true
 	case err != nil, !t.underway():
-		t.setStage(snapshot.ToldAll)
+		if t.Stage != snapshot.ToldMailbox {
+			t.setStage(snapshot.ToldAll)
+		}
 		c.bridge.Saying.ReleaseHoldBack()
 		return false
 	}

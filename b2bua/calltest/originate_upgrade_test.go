@@ -20,9 +20,14 @@ func detecting(machine string) string {
 	return strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: "+machine+"}}", 1)
 }
 
-// judged reports who answered. For a machine it also reports the beep.
-func (s *fakeSession) judged(v answerer.Verdict) {
-	s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: v, Confidence: 0.9, After: time.Second}})
+// judged reports who answered.
+func (s *fakeSession) judged(v answerer.Verdict) { s.judgedBy(v, false) }
+
+// judgedBy reports who answered, and whether a beep has shown it.
+func (s *fakeSession) judgedBy(v answerer.Verdict, beep bool) {
+	s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{
+		Verdict: v, Confidence: 0.9, After: time.Second, Beeped: beep,
+	}})
 }
 
 func (s *fakeSession) beeps() {

@@ -1,6 +1,8 @@
 package calltest
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -255,6 +257,53 @@ func TestPlacedCallIsTold(t *testing.T) {
 			}
 			w.tells()
 			w.toldPerson(invite)
+		})
+	}
+}
+
+// With machine: bridge, somebody who is taken for a machine because of a long utterance may be a person, and is told
+// before the agent is called, also after an upgrade. A mailbox that beeps hears nothing, also of not_taken.
+func TestMachineThatIsBridged(t *testing.T) {
+	yaml := replacedOnce(placedTell("machine: bridge, screening: hangup"), "{sound: eu}", "{sound: eu, not_taken: us}",
+		"X-Lead:", `X-Told: "<{{.Told}}>", X-Lead:`)
+	for _, upgraded := range []bool{false, true} {
+		runIn(t, fmt.Sprintf("long utterance, upgraded %t", upgraded), yaml, func(w *world) {
+			invite := w.isTaken()
+			w.session().judgedBy(answerer.Machine, false)
+			w.tells()
+			if upgraded {
+				w.upgraded()
+				w.tells()
+			}
+			if early := w.agent.rest(); len(early) > 0 {
+				t.Fatalf("the agent is called untold: %v", early)
+			}
+			w.toldPerson(invite)
+		})
+		runIn(t, fmt.Sprintf("beep, upgraded %t", upgraded), yaml, func(w *world) {
+			w.isTaken()
+			w.session().judgedBy(answerer.Machine, true)
+			called := w.agent.progresses(180, "Ringing", "agent1", "")
+			heard := slices.Clone(w.session().heard)
+			if upgraded {
+				w.upgraded()
+				called = w.cancelledAndAgain(called)
+			}
+			if told := called.value("X-Told"); told != "<>" {
+				t.Errorf("the agent is told that the mailbox was told %q", told)
+			}
+			w.agent.concludes(called, 503, "No", "agent2", "")
+			w.agent2.concludes(w.agent2.expect("INVITE"), 486, "Busy", "b", "")
+			hungUpOn(w.carrier)
+			r := w.record()
+			if r.Told != nil || r.Attempts[0].AnsweredBy != string(answerer.Machine) || r.Cause != string(cause.TargetBusy) {
+				t.Errorf("told %+v, %s, attempts %+v", r.Told, r.Cause, r.Attempts)
+			}
+			for _, h := range append(heard, w.session().heard...) {
+				if strings.Contains(h, "loop false") {
+					t.Errorf("the mailbox: %s", h)
+				}
+			}
 		})
 	}
 }

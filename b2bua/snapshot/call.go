@@ -144,6 +144,7 @@ const (
 	TellsNotTaken                  // no target takes the call, and the caller is told so
 	ToldUnwritten                  // the receipt is being written
 	ToldAll                        // it is over
+	ToldMailbox                    // a mailbox has answered a placed call: it hears nothing of it, or nothing more
 )
 
 // Bridge is the state of the bridge between the legs.

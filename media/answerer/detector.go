@@ -40,6 +40,7 @@ type Answer struct {
 	Reason     Reason // set if Verdict is Unknown
 	Confidence float64
 	After      time.Duration // time from the answer to the verdict
+	Beeped     bool          // a beep after a greeting has shown that it is a mailbox
 }
 
 // String returns the verdict with its reason.
@@ -106,6 +107,8 @@ type Detector struct {
 	prompt     int     // the start of a greeting that may be a call screening's; 0 before there is one
 	sure       float64 // the confidence that it is a machine's
 	answered   bool
+	beeps      bool // the last block has completed a beep
+	greeted    bool // somebody or something has spoken before the verdict
 	revokes    bool // a beep changes the verdict to Machine
 	until      int  // when the wait for a beep ends; 0 if there is none
 	over       bool
@@ -208,19 +211,19 @@ func (d *Detector) Look(now time.Duration) {
 
 // push judges the next block.
 func (d *Detector) push(s sound) {
-	beep := d.follow(s)
+	d.beeps = d.follow(s)
 	if !d.answered {
 		d.levels[d.blocks], d.tonal[d.blocks] = int8(s.level), s.tonal
 	}
 	switch d.blocks++; {
 	case !d.answered:
-		d.decide(beep)
-	case d.revokes && beep: // of a mailbox that was silent before it
+		d.decide()
+	case d.revokes && d.beeps: // of a mailbox that was silent before it
 		d.conclude(Machine, "", 0.5+d.run.clarity()/2)
 	}
-	d.over = d.answered && (beep || d.blocks >= d.until)
+	d.over = d.answered && (d.beeps || d.blocks >= d.until)
 	if d.over && d.until > 0 && !d.revokes {
-		d.beep(Beep{Heard: beep, After: d.after(0)})
+		d.beep(Beep{Heard: d.beeps, After: d.after(0)})
 	}
 }
 
@@ -234,5 +237,5 @@ func (d *Detector) conclude(v Verdict, r Reason, confidence float64) {
 	case d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec:
 		d.until = d.blocks + int(d.limits.Beep/blockTime)
 	}
-	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0)})
+	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0), Beeped: d.beeps && d.greeted})
 }

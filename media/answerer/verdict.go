@@ -34,13 +34,14 @@ type utterance struct {
 }
 
 // decide gives a verdict if possible: from tones, or else from speech.
-func (d *Detector) decide(beep bool) {
+func (d *Detector) decide() {
 	u, r := d.utterance(), &d.run
 	tone, sure := u.tones*2 > u.loud, 0.5+r.clarity()/2
+	d.greeted = u.first >= 0 && !tone
 	switch {
-	case beep && (u.first < 0 || tone): // a beep without a greeting
+	case d.beeps && !d.greeted: // a beep without a greeting
 		d.conclude(Machine, "", 0.5+r.clarity()/4)
-	case beep:
+	case d.beeps:
 		d.conclude(Machine, "", sure)
 	case d.prompt > 0:
 		d.screen(u)
