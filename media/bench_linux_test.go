@@ -30,26 +30,17 @@ func newBench(tb testing.TB, sessions int) *bench {
 	w, err := prepareWorker(time.Now(), silenceLimits{start: time.Hour, mid: time.Hour})
 	must(tb, err)
 	tb.Cleanup(w.release)
-	bind := func() (int32, netip.AddrPort) {
-		fd, err := openSocket(netip.AddrPortFrom(relayV4, 0), 0)
-		must(tb, err)
-		sa, err := unix.Getsockname(fd)
-		must(tb, err)
-		return int32(fd), netip.AddrPortFrom(relayV4, uint16(sa.(*unix.SockaddrInet4).Port))
-	}
 	b := &bench{tb: tb, w: w, into: make([]sockaddr, sessions), packet: rtpPacket(tb, 0, 1, string(make([]byte, 160)))}
 	var a, z netip.AddrPort
-	b.from, a = bind()
-	b.to, z = bind()
-	tb.Cleanup(func() { closeSocket(int(b.from)); closeSocket(int(b.to)) })
+	b.from, a = bound(tb)
+	b.to, z = bound(tb)
 	for i := range sessions {
 		var fds [2]sockets
 		var local [2]netip.AddrPort
 		for side := range fds {
-			fds[side][RTCP], _ = bind()
-			fds[side][RTP], local[side] = bind()
+			fds[side][RTCP], _ = bound(tb)
+			fds[side][RTP], local[side] = bound(tb)
 			for _, fd := range fds[side] {
-				tb.Cleanup(func() { closeSocket(int(fd)) })
 				must(tb, w.watch(int(fd), unix.EPOLLIN))
 			}
 		}
@@ -62,6 +53,17 @@ func newBench(tb testing.TB, sessions int) *bench {
 		b.relays = append(b.relays, r)
 	}
 	return b
+}
+
+// bound opens a socket of a test.
+func bound(tb testing.TB) (fd int32, at netip.AddrPort) {
+	tb.Helper()
+	s, err := openSocket(netip.AddrPortFrom(relayV4, 0), 0)
+	must(tb, err)
+	tb.Cleanup(func() { closeSocket(s) })
+	sa, err := unix.Getsockname(s)
+	must(tb, err)
+	return int32(s), netip.AddrPortFrom(relayV4, uint16(sa.(*unix.SockaddrInet4).Port))
 }
 
 // gives makes the worker carry out a command for a side's stages.

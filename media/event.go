@@ -73,6 +73,13 @@ type EventPlayed struct {
 	Sent Sent
 }
 
+// EventRestarted says that a whole sound that is played to a side begins again, because the side's RTP goes to another
+// address from now on.
+type EventRestarted struct {
+	Side Side
+	ID   uint64 // the ID of the Play
+}
+
 // EventAnsweredBy says what answered a side: a person or a machine (Session.DetectAnswer). Each detection posts it,
 // unless the session ends first, and posts it again if a beep shows that it was a machine.
 type EventAnsweredBy struct {
@@ -99,6 +106,7 @@ type EventChanged struct{}
 func (EventChanged) isEvent()    {}
 func (EventFailed) isEvent()     {}
 func (EventPlayed) isEvent()     {}
+func (EventRestarted) isEvent()  {}
 func (EventSilent) isEvent()     {}
 func (EventLatched) isEvent()    {}
 func (EventDigit) isEvent()      {}

@@ -231,10 +231,11 @@ func (r *relay) apply(side Side, p *Peer, now time.Duration) error {
 
 // learn locks to the source and stream of an RTP packet.
 func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now time.Duration) {
-	l := &r.party[ep.side].rtp
+	p := &r.party[ep.side]
+	l, before := &p.rtp, p.dest(RTP)
 	moved := src != l.Source()
 	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
-		r.party[ep.side].rtcp.source = netip.AddrPort{} // the RTCP now comes from the new address as well
+		p.rtcp.source = netip.AddrPort{} // the RTCP now comes from the new address as well
 	}
 	ep.outlet.Leave(ep.relayed())
 	l.Take(src, h, now)
@@ -243,6 +244,9 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	}
 	ep.stream.Renew()
 	_ = r.route()
+	if p.dest(RTP) != before {
+		r.stages.Redirect(ep.side.Other(), now)
+	}
 	if moved {
 		r.post(EventLatched{Side: ep.side, Source: src})
 	}

@@ -1,8 +1,12 @@
 package media
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"flowbridge/media/packet"
 )
 
 // TestSent: what is said of a sound is what side B got of it.
@@ -100,5 +104,62 @@ func TestFromGoesOn(t *testing.T) {
 	}
 	if len(got) != 10 {
 		t.Errorf("%d packets; want 10", len(got))
+	}
+}
+
+// TestSentAfterAMove: a whole sound begins again wherever the worker sends a side's RTP to another address, and what is
+// said of it counts only the packets to the last one. Sounds that need not be heard whole go on.
+func TestSentAfterAMove(t *testing.T) {
+	described := func(l *line, at netip.AddrPort) {
+		peer := *l.r.party[SideB].named
+		peer.RTP = at
+		must(t, l.r.setPeer(SideB, peer, l.w.now))
+	}
+	learned := func(l *line, at netip.AddrPort) {
+		l.r.learn(l.r.heard(SideB), at, packet.Header{SSRC: 7}, l.w.now)
+	}
+	nominated := func(l *line, at netip.AddrPort) { l.w.moveTo(l.r.heard(SideB), at) }
+	for _, tt := range []struct {
+		name   string
+		play   Play
+		moves  func(l *line, at netip.AddrPort)
+		stays  bool // the address is the one that the side has had
+		begins int  // frame with which it goes on
+		sent   int  // packets of which it tells in the end
+	}{
+		{"described", Play{Whole: true}, described, false, 0, 10},
+		{"learned", Play{Whole: true}, learned, false, 0, 10},
+		{"nominated", Play{Whole: true}, nominated, false, 0, 10},
+		{"learned, after a part of another process", Play{Whole: true, From: 60 * ms}, learned, false, 0, 10},
+		{"nominated, after a part of another process", Play{Whole: true, From: 60 * ms}, nominated, false, 0, 10},
+		{"learned where it was", Play{Whole: true}, learned, true, 3, 10},
+		{"nominated where it was", Play{Whole: true}, nominated, true, 3, 10},
+		{"learned, not whole", Play{}, learned, false, 3, 10},
+	} {
+		l := newLine(t)
+		var events []Event
+		l.r.onEvent = func(e Event) { events = append(events, e) }
+		sound := counted(t, 10)
+		tt.play.Sound, tt.play.ID = sound, 3
+		l.play(tt.play)
+		l.runs(50 * ms)
+		at := l.r.party[SideB].named.RTP
+		if !tt.stays {
+			l.to, at = bound(t)
+		}
+		tt.moves(l, at)
+		got := l.runs(time.Second)
+		if again := slices.Contains(events, Event(EventRestarted{Side: SideB, ID: 3})); again != (tt.begins == 0) {
+			t.Errorf("%s: events %+v", tt.name, events)
+		}
+		if len(got) != 10-tt.begins || got[0].payload[0] != sound.In(0)[160*tt.begins] {
+			t.Errorf("%s: %d packets", tt.name, len(got))
+			continue
+		}
+		end, _ := events[len(events)-1].(EventPlayed)
+		if end.Sent.Packets != int64(tt.sent) || end.Sent.Again != (tt.begins == 0) || end.Sent.Missed != 0 ||
+			tt.begins == 0 && !end.Sent.First.Equal(l.w.epoch.Add(got[0].at)) {
+			t.Errorf("%s: %+v", tt.name, end)
+		}
 	}
 }

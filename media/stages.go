@@ -217,6 +217,8 @@ func (r *relay) Pressed(by Side, digit byte, d time.Duration) {
 
 func (r *relay) Played(to Side, id uint64, s Sent) { r.post(EventPlayed{Side: to, ID: id, Sent: s}) }
 
+func (r *relay) Restarted(to Side, id uint64) { r.post(EventRestarted{Side: to, ID: id}) }
+
 func (r *relay) Answered(side Side, a answerer.Answer) {
 	r.post(EventAnsweredBy{Side: side, Answer: a})
 }

@@ -282,6 +282,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 	}{
 		{media.EventDigit{Side: media.SideA, Digit: '1'}, "*bridge.Pressed"},
 		{media.EventPlayed{ID: 1}, "*bridge.Sounds"},
+		{media.EventRestarted{}, "*bridge.Saying"},
 		{media.EventLatched{}, "*bridge.Media"},
 		{media.EventOneWay{Side: media.SideB}, "*bridge.Media"},
 		{media.EventHeard{Side: media.SideB}, "*bridge.Media"},

@@ -177,8 +177,12 @@ func (s *Saying) Progress() media.Sent {
 // TalkedOver reports whether the party has spoken since the beginning of the whole sound.
 func (s *Saying) TalkedOver() bool { return s.talk != nil && s.talk.Spoke(time.Now()) }
 
-// sumOf returns what two processes have said of one sound.
+// sumOf returns what two processes have said of one sound. If the party has moved since, it has heard only what this
+// process has said at its last address.
 func sumOf(before, now media.Sent) media.Sent {
+	if now.Again {
+		return now
+	}
 	now.Packets, now.Missed = before.Packets+now.Packets, before.Missed+now.Missed
 	if !before.First.IsZero() {
 		now.First = before.First
@@ -210,6 +214,9 @@ func (s *Saying) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case media.EventDigit:
 		return s.pressed(e.Side, e.Digit)
+	case media.EventRestarted:
+		s.redirected(e)
+		return true
 	case cut:
 		if e.side == s.what.To {
 			s.restarts() // at another address
@@ -226,6 +233,14 @@ func (s *Saying) on(e Event) (handled bool) {
 func (s *Saying) restarts() {
 	if s.from = (media.Sent{}); !s.spoken {
 		s.key = 0
+	}
+}
+
+// redirected handles that the media has begun the sound again, at another address of the party.
+func (s *Saying) redirected(e media.EventRestarted) {
+	if v := s.voice(); v != nil && v.id == e.ID && e.Side == s.what.To {
+		v.from, v.played.From, v.since = 0, 0, time.Now() // what it plays now, so that no update plays it once more
+		s.restarts()
 	}
 }
 

@@ -72,7 +72,8 @@ func (h happening) urgency() urgency {
 	}
 	in, _ := h.event.(inBridge)
 	switch in.Event.(type) {
-	case media.EventWithheld, media.EventDigit, media.EventLatched, media.EventBeep, media.EventPlayed:
+	case media.EventWithheld, media.EventDigit, media.EventLatched, media.EventBeep, media.EventPlayed,
+		media.EventRestarted:
 		return quiet
 	case media.EventChanged:
 		return inAMoment

@@ -95,6 +95,7 @@ func TestUrgencyOfCheckpoints(t *testing.T) {
 			{event: inBridge{media.EventLatched{}}},
 			{event: inBridge{media.EventBeep{}}},
 			{event: inBridge{media.EventPlayed{}}},
+			{event: inBridge{media.EventRestarted{}}},
 		},
 	} {
 		for _, h := range all {

@@ -108,6 +108,7 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 			{event: inBridge{media.EventChanged{}}},
 			{event: inBridge{media.EventWithheld{}}},
 			{event: inBridge{media.EventDigit{}}},
+			{event: inBridge{media.EventRestarted{}}},
 			{event: inBridge{media.EventLatched{}}},
 		},
 	} {

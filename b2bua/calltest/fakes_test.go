@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -62,7 +63,8 @@ type fakeSession struct {
 	missed     int64
 	lost       int64 // the result of Reported; -1 means none
 	reports    uint64
-	mute       bool // no further report comes
+	mute       bool    // no further report comes
+	again      [2]bool // by side: the media has begun its sound again
 	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
@@ -184,7 +186,7 @@ func (s *fakeSession) Play(to media.Side, p media.Play) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plays[to], s.began[to] = p, time.Now()
+	s.plays[to], s.began[to], s.again[to] = p, time.Now(), false
 	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
 }
 
@@ -204,8 +206,22 @@ func (s *fakeSession) Playing(to media.Side) (id uint64, _ media.Sent) {
 	}
 	return p.ID, media.Sent{
 		At: p.From + at, Packets: int64(at/(20*time.Millisecond)) - s.missed, Missed: s.missed,
-		First: s.began[to], Last: s.began[to].Add(at),
+		First: s.began[to], Last: s.began[to].Add(at), Again: s.again[to],
 	}
+}
+
+// moves lets the media find a side at another address, where the sound that has to be heard whole begins again.
+func (s *fakeSession) moves(to media.Side) {
+	s.onEvent(s.beginsAgain(to))
+	synctest.Wait()
+}
+
+// beginsAgain is moves before the call knows of it. It returns what the call will get.
+func (s *fakeSession) beginsAgain(to media.Side) media.Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.plays[to].From, s.began[to], s.again[to] = 0, time.Now(), true
+	return media.EventRestarted{Side: to, ID: s.plays[to].ID}
 }
 
 func (s *fakeSession) HoldBack(from media.Side, on bool) {

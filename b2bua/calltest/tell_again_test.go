@@ -63,6 +63,80 @@ func TestStatementAfterUpgradeAndKill(t *testing.T) {
 	})
 }
 
+// After an upgrade in the statement, the media finds the caller at another address. What is said there is all that the
+// record claims, also if the call ends before it is whole, and whoever hears it there has to press the key.
+func TestMediaMovesTheCaller(t *testing.T) {
+	const whole, cut, unknown, moved = "whole", "cut", "cut before the call knows of it", "no key"
+	for _, name := range []string{whole, cut, unknown, moved} {
+		runIn(t, name, tellsWith(`accept: {key: "1", within: 6s}`), func(w *world) {
+			d := w.isTold("+15075785607")
+			w.hearsHalf()
+			if name == moved {
+				w.presses('1')
+			}
+			w.upgraded()
+			time.Sleep(time.Second)
+			s := w.session()
+			s.clocked = true
+			if event := s.beginsAgain(media.SideA); name != unknown {
+				s.onEvent(event)
+			}
+			began := time.Now()
+			s.heard = nil
+			w.talkOf(d, received{}).carrier.changes("UPDATE", siptest.SessionAt("192.0.2.10", 20000, "0 101"), "200")
+			if synctest.Wait(); len(s.heard) > 0 {
+				t.Errorf("it begins once more: %v", s.heard)
+			}
+			w.tells()
+			time.Sleep(statement / 2)
+			if name == cut || name == unknown {
+				w.carrier.bye(d)
+				w.carrier.expect("SIP/2.0 200")
+				r := w.wantRecord(record.DispositionCancelled, cause.CallerHangup, record.EndedByCaller)
+				if r.Told == nil || r.Told.Packets != 125 || r.Told.FromMS != began.Sub(r.StartedAt.Time).Milliseconds() {
+					t.Errorf("told %+v", r.Told)
+				}
+				return
+			}
+			time.Sleep(statement / 2)
+			sent := saidWhole()
+			sent.Again = true
+			w.said(sent)
+			if name == moved {
+				time.Sleep(6*time.Second + time.Millisecond)
+				hungUpOn(w.carrier)
+				if r := w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem); r.Told.Packets != 250 {
+					t.Errorf("told %+v", r.Told)
+				}
+				return
+			}
+			w.presses('1')
+			w.takes(w.agent)
+			w.carrier.hangsUpOn(w.agent, d)
+			if r := w.record(); r.Told == nil || !r.Told.Counts() || r.Told.Packets != 250 {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}
+
+// The agent of a caller whom the media moves is called for the end of the statement that begins again.
+func TestAgentOfACallerThatIsMoved(t *testing.T) {
+	inWorldWith(t, tellConfig, func(w *world) {
+		w.usuallyAnswers("agent", 3*time.Second)
+		d := w.isTold("+15075785607")
+		time.Sleep(time.Second)
+		w.session().moves(media.SideA)
+		time.Sleep(statement - 3*time.Second - time.Millisecond)
+		if early := w.agent.rest(); len(early) > 0 {
+			t.Fatalf("the agent is called too early: %v", early)
+		}
+		time.Sleep(2 * time.Millisecond)
+		w.takes(w.agent)
+		w.carrier.hangsUpOn(w.agent, d)
+	})
+}
+
 // Targets that ring for long leave time to say that none of them takes the call.
 func TestNotTakenAfterLongRinging(t *testing.T) {
 	inWorldWith(t, tellsWith("not_taken: us"), func(w *world) {

@@ -94,6 +94,14 @@ func (c *toldCall) session() *fakeSession {
 	return c.w.relay.sessions[len(c.w.relay.sessions)-1]
 }
 
+// hears reports whether the caller hears the statement.
+func (c *toldCall) hears(s *fakeSession) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.plays[media.SideA]
+	return p.Sound != nil && p.Sound.Duration() == statement && p.Whole && !s.began[media.SideA].IsZero()
+}
+
 // statementEnds ends the statement if its time has come.
 func (c *toldCall) statementEnds() {
 	s := c.session()
@@ -101,16 +109,16 @@ func (c *toldCall) statementEnds() {
 		return
 	}
 	s.mu.Lock()
-	p, began := s.plays[media.SideA], s.began[media.SideA]
+	p, began, again := s.plays[media.SideA], s.began[media.SideA], s.again[media.SideA]
 	s.mu.Unlock()
-	if p.Sound == nil || p.Sound.Duration() != statement || !p.Whole || began.IsZero() ||
-		time.Since(began) < statement-p.From {
+	if !c.hears(s) || time.Since(began) < statement-p.From {
 		return
 	}
 	if p.From > 0 && c.moved.After(c.replaced) && !began.Before(c.moved) {
 		c.fail("the statement does not begin again after a move: it goes on at %v", p.From)
 	}
 	sent := saidWhole()
+	sent.Again = again
 	sent.Packets = int64((statement - p.From) / (20 * time.Millisecond))
 	if c.r.IntN(6) == 0 {
 		sent.Missed, sent.Packets = 3, sent.Packets-3
@@ -265,6 +273,11 @@ func (c *toldCall) acts() {
 		if c.r.IntN(6) == 0 {
 			c.did("the caller hangs up")
 			w.carrier.bye(c.d)
+		}
+	case 7:
+		if s := c.session(); s != nil && c.hears(s) {
+			c.did("the media moves the caller")
+			s.moves(media.SideA)
 		}
 	default:
 		time.Sleep(time.Duration(c.r.IntN(1500)) * time.Millisecond)

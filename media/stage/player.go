@@ -43,8 +43,8 @@ type Play struct {
 	// the end is reported at once.
 	From time.Duration
 
-	// Whole sends late frames late, instead of skipping them, and restarts when the side's RTP address changes: every
-	// frame of the sound counts.
+	// Whole sends late frames late, instead of skipping them, and restarts when the side's RTP goes to another address:
+	// every frame of the sound counts.
 	Whole bool
 
 	// ID is passed to Session.Played.
@@ -58,6 +58,9 @@ type Sent struct {
 	At      time.Duration // how far in the sound it has come
 	Packets int64         // packets that were sent
 	Missed  int64         // packets that were not: no receiver, on hold, not confirmed, an error, or skipped because late
+
+	// Again says that a whole sound has begun again, because its side has moved. What was sent before does not count.
+	Again bool
 
 	First, Last time.Time // when the first and the last packet was sent; zero if none was
 }
@@ -75,6 +78,7 @@ type player struct {
 	frames  int // since the sound last began to replace the relayed packets
 	playing bool
 	paused  bool // it has yielded
+	again   bool // of Sent
 
 	packets, missed int64 // of Sent, as are first and last
 	first, last     time.Duration
@@ -125,7 +129,7 @@ func lasts(n int) time.Duration { return time.Duration(n) * time.Second / audio.
 
 // sent returns what was sent of the sound so far.
 func (p *player) sent() Sent {
-	s := Sent{At: lasts(min(p.at, len(p.audio))), Packets: p.packets, Missed: p.missed}
+	s := Sent{At: lasts(min(p.at, len(p.audio))), Packets: p.packets, Missed: p.missed, Again: p.again}
 	if p.packets > 0 {
 		s.First, s.Last = p.way.session.Clock(p.first), p.way.session.Clock(p.last)
 	}
@@ -202,12 +206,27 @@ func (p *player) pauses(time.Duration) turns.Why {
 func (p *player) silence(moved bool, now time.Duration) {
 	switch {
 	case !moved:
-	case p.playing && p.play.Whole: // the receiver at the new address has not heard it
-		play := p.play
-		play.From = 0
-		p.start(play, now)
+	case p.playing && p.play.Whole:
+		p.restart(now)
 	default:
 		p.stop()
+	}
+}
+
+// restart begins a sound again, because the receiver at the new address has not heard it.
+func (p *player) restart(now time.Duration) {
+	play := p.play
+	play.From = 0
+	p.start(play, now)
+	p.again = true
+	p.way.session.Restarted(p.way.side.Other(), play.ID)
+}
+
+// Redirect begins a whole sound in a side's stream again, because the stream goes to another address of its receiver.
+// Other sounds go on there, and one that repeats is only to keep the sides apart.
+func (s *Stages) Redirect(from Side, now time.Duration) {
+	if w := s.ways[from]; w != nil && w.player != nil && w.player.playing && w.player.play.Whole && !w.player.play.Loop {
+		w.player.restart(now)
 	}
 }
 

@@ -187,6 +187,7 @@ type Session interface {
 	// What stages find out:
 	Pressed(by Side, digit byte, duration time.Duration)
 	Played(to Side, id uint64, s Sent)
+	Restarted(to Side, id uint64) // a whole sound begins again, because the side has moved
 	Answered(side Side, a answerer.Answer)
 	Beeped(side Side, b answerer.Beep)
 }

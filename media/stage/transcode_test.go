@@ -54,6 +54,7 @@ func (e *edges) Away(Side) (time.Duration, bool)   { return 0, false }
 func (e *edges) Pressed(Side, byte, time.Duration) {}
 func (e *edges) Dialed(Side)                       {}
 func (e *edges) Played(to Side, id uint64, s Sent) { e.played = append(e.played, s) }
+func (e *edges) Restarted(Side, uint64)            {}
 func (e *edges) Clock(at time.Duration) time.Time  { return time.Unix(0, 0).Add(at) }
 func (e *edges) Answered(Side, answerer.Answer)    {}
 func (e *edges) Beeped(Side, answerer.Beep)        {}
