@@ -24,7 +24,7 @@ type telling struct {
 	snapshot.Telling
 	told    record.Told // what the record and the receipt say of it
 	spoke   time.Time   // when the statement began
-	lost    int64       // packets that the caller had reported as lost by then
+	lost    int64       // packets that the caller had reported as lost by then, or by its last move
 	reports uint64      // in as many reports
 	called  bool        // the target has been called
 	until   time.Time   // when the statement must be over
@@ -209,8 +209,14 @@ func (t *telling) speak() {
 	}
 	t.Stage = snapshot.Tells
 	t.spoke = time.Now()
-	t.lost, t.reports = c.bridge.Media.Reported(media.SideA)
+	t.countsReports()
 	c.ladder.Decide("the caller is told %s", t.Sound)
+}
+
+// countsReports notes that only what the caller reports as lost from now on is about the statement: it begins, also at
+// another address.
+func (t *telling) countsReports() {
+	t.lost, t.reports = t.call.bridge.Media.Reported(media.SideA)
 }
 
 // recordNotTold records that the statement can't be said, and reports whether the call continues without it.
@@ -243,6 +249,9 @@ func (t *telling) on(h happening) (next phase, handled bool) {
 		c.mailbox.happened(ofPart{callerReady{}}) // after what else the ACK says, which may be the caller's description
 	}
 	if e, is := h.event.(inBridge); is {
+		if again, is := e.Event.(media.EventRestarted); is && again.Side == media.SideA && t.Stage == snapshot.Tells {
+			t.countsReports()
+		}
 		said, is := e.Event.(bridge.Said)
 		if is = is && said.To == media.SideA; is && t.underway() {
 			next = t.onSaid(said)

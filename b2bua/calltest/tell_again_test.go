@@ -229,10 +229,12 @@ func TestReportedLosses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before, lost int64 // what the caller's last report says before the statement, and at its end; -1: there is none
 		mute         bool  // no report comes during the statement
+		moves        bool  // the media moves the caller after a report, and none follows
 	}{
-		"no report":            {-1, -1, false},
-		"reports":              {0, 4, false},
-		"only an older report": {4, 4, true},
+		"no report":                          {-1, -1, false, false},
+		"reports":                            {0, 4, false, false},
+		"only an older report":               {4, 4, true, false},
+		"only a report from before the move": {0, 4, true, true},
 	} {
 		runIn(t, name, tellConfig, func(w *world) {
 			d := w.carrier.newCall("+15075785607")
@@ -240,7 +242,10 @@ func TestReportedLosses(t *testing.T) {
 			w.session().lost, w.session().reports, w.session().mute = tt.before, 1, tt.mute
 			w.carrier.isAnswered(d)
 			w.tells()
-			w.session().lost = tt.lost
+			if w.session().lost = tt.lost; tt.moves {
+				w.session().reports++
+				w.session().moves(media.SideA)
+			}
 			time.Sleep(statement)
 			sent := saidWhole()
 			sent.First = time.Now().Add(-statement)
