@@ -14,6 +14,7 @@ type attack struct {
 	route  string             // prefix of the called number; empty: tellsRoute
 	late   bool               // the INVITE has no offer
 	deaf   bool               // the caller sends no ACK
+	nat    bool               // the caller's RTP comes from another port than it describes, and is heard there
 	caller func(h *untold)    // what the caller does once it has its answer, or 183 in early media; nil: it waits
 	agent  func(c *partyCall) // how the agent takes the call; nil: it answers at once, and speaks
 	ends   bool               // the call ends without an agent
@@ -78,6 +79,8 @@ var attacks = []attack{
 	{name: "none"},
 	{name: "none, in early media", route: earlyRoute},
 	{name: "an offer in the ACK", late: true},
+	{name: "RTP from another port", nat: true},
+	{name: "RTP from another port, in early media", route: earlyRoute, nat: true},
 	{name: "no ACK", deaf: true, ends: true, caller: func(h *untold) {
 		for range 4 { // the copies of our 200, for longer than the statement
 			h.answered()
