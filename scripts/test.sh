@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs every test and ends with a line
 # "N passed, N failed". Needs Go and, for what is missing, apt.
+# As root it raises net.core.netdev_max_backlog until the tests end.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,7 +36,11 @@ work=$(mktemp -d)
 backlog=/proc/sys/net/core/netdev_max_backlog waited=
 if [ -w $backlog ] && [ "$(< $backlog)" -lt 20000 ]; then
   waited=$(< $backlog)
-  echo 20000 2> /dev/null > $backlog || waited=
+  if echo 20000 2> /dev/null > $backlog; then
+    echo "raising net.core.netdev_max_backlog from $waited to 20000 until the tests end"
+  else
+    waited=
+  fi
 fi
 ends() {
   rm -rf "$work"

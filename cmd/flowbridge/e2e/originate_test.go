@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"flowbridge/sim"
 	"flowbridge/store/record"
@@ -34,11 +33,12 @@ const ordered = `{"to": "` + called + `", "from": "+12125550100", "trunk": "carr
 // the fleet's database does not answer, it sends the request again, as the API says.
 func (s *server) order(status int) string {
 	s.t.Helper()
-	got, text := s.post("/api/calls", ordered)
-	for got == http.StatusServiceUnavailable && strings.Contains(text, "send the request again when the database is back") {
-		wait(time.Second)
+	var got int
+	var text string
+	within(patience, func() bool {
 		got, text = s.post("/api/calls", ordered)
-	}
+		return got != http.StatusServiceUnavailable || !strings.Contains(text, "send the request again when the database is back")
+	})
 	var c liveCall
 	if got != status || json.Unmarshal([]byte(text), &c) != nil {
 		s.t.Fatalf("the order gets %d: %s", got, text)

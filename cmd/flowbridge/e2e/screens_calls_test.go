@@ -203,6 +203,9 @@ func (c *crowd) healthy(page *tab) {
 	for _, call := range c.up {
 		r := c.record(call)
 		for _, side := range []*record.MediaSide{&r.Media.A, &r.Media.B} {
+			if side.LostHere > side.Lost {
+				c.Errorf("%d packets are lost here, of %d lost: %+v", side.LostHere, side.Lost, side)
+			}
 			onTheWay += side.Lost - side.LostHere
 			lost += side.Lost
 		}

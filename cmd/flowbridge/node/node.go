@@ -71,7 +71,7 @@ type Node struct {
 	metrics    *telemetry.Metrics
 	figures    figures
 	events     *admin.Events
-	stalls     *watchdog.Watchdog
+	watchdog   *watchdog.Watchdog
 	cpu        *resources.CPU
 	requests   admin.Requests
 	eraser     eraser
@@ -351,13 +351,13 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 // tendAll starts the background tasks of the node.
 func (n *Node) tendAll(ctx context.Context) {
 	n.cpu = resources.NewCPU(n.log, n.rtp.engine.NoCPU)
-	n.stalls = watchdog.New(n.log, n.watched()...)
-	n.stalls.StoodStill = n.troubles.stoodStill
+	n.watchdog = watchdog.New(n.log, n.watched()...)
+	n.watchdog.StoodStill = n.troubles.stoodStill
 	n.add(part{gauges: n.figures.registrationGauges})
 	n.add(part{gauges: n.cpu.Gauges})
 	var tended sync.WaitGroup
-	n.add(part{gauges: n.stalls.Gauges, begin: func() {
-		tended.Go(func() { n.stalls.Watch(ctx) })
+	n.add(part{gauges: n.watchdog.Gauges, begin: func() {
+		tended.Go(func() { n.watchdog.Watch(ctx) })
 		tended.Go(func() { n.cpu.Watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { n.eraser.run(ctx) })

@@ -132,7 +132,7 @@ func (t *troubles) ofProcess() (all list) {
 	if state := n.cpu.Trouble(); state != "" {
 		all.add(live.TroubleNoCPU, "%s", state)
 	}
-	for _, one := range n.stalls.Troubles() {
+	for _, one := range n.watchdog.Troubles() {
 		all.add(live.TroubleStalled, "%s", one)
 	}
 	t.mu.Lock()

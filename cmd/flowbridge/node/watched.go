@@ -28,7 +28,7 @@ func (n *Node) watched() []watchdog.Part {
 // alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count,
 // because calls continue.
 func (n *Node) alive(ctx context.Context) error {
-	if err := n.stalls.Vital(ctx); err != nil {
+	if err := n.watchdog.Vital(ctx); err != nil {
 		return err
 	}
 	return n.server.Responsive(ctx)

@@ -18,6 +18,6 @@ func TestNodeIsWatched(t *testing.T) {
 	}
 	s.out.underway(func(string, uint64) { t.Error("a log that nobody writes is written") })
 	documented := wantDocumented(t)
-	s.node.stalls.Gauges(documented)
+	s.node.watchdog.Gauges(documented)
 	s.out.gauges(documented)
 }

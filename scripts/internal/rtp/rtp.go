@@ -31,7 +31,7 @@ const (
 
 // Write writes a packet of a call's side, 0 or 1.
 func Write(p []byte, call uint32, side int, number uint32, now int64) {
-	p[0] = 2 << 6 // RFC 3550 §5.1: version 2, payload type 0
+	p[0], p[1] = 2<<6, 0 // RFC 3550 section 5.1: version 2, payload type 0
 	binary.BigEndian.PutUint16(p[2:], uint16(number))
 	binary.BigEndian.PutUint32(p[4:], number*160)
 	binary.BigEndian.PutUint32(p[8:], 2*call+uint32(side)+1) // SSRC

@@ -1,17 +1,18 @@
 package rtp
 
 import (
+	"bytes"
 	"testing"
 	"time"
 )
 
 func TestPacket(t *testing.T) {
-	p := make([]byte, Size)
+	p := bytes.Repeat([]byte{0xef}, Size) // what was sent or received before
 	Write(p, 7, 1, 70000, 1234567890)
 	if call, number, written, ok := Read(p); call != 7 || number != 70000 || written != 1234567890 || !ok {
 		t.Errorf("read %d, %d, %d, %v", call, number, written, ok)
 	}
-	if p[0] != 0x80 || p[2] != 70000>>8&0xff || p[11] != 16 {
+	if p[0] != 0x80 || p[1] != 0 || p[2] != 70000>>8&0xff || p[11] != 16 {
 		t.Errorf("the header is % x", p[:12])
 	}
 	for _, other := range [][]byte{nil, p[:Size-1], make([]byte, Size), append(p, 0)} {

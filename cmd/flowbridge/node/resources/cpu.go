@@ -1,4 +1,3 @@
-// Package resources watches the CPU and the memory that the machine, or a cgroup, gives the process, and keeps to them.
 package resources
 
 import (
@@ -59,8 +58,8 @@ type noCPU struct {
 	is                          bool    // it is a problem
 }
 
-// NewCPU measures from the first look of Watch on. waited returns how long the media workers have waited for a
-// processor.
+// NewCPU returns a meter of the CPU. Measuring starts with Watch. waited returns how long the media workers have waited
+// for a processor.
 func NewCPU(log zerolog.Logger, waited func() time.Duration) *CPU {
 	c := &CPU{log: log, root: os.DirFS("/"), waited: waited}
 	c.share.Store(&noCPU{})
@@ -155,7 +154,7 @@ func (c *CPU) Available() float64 {
 	return cpus
 }
 
-// Gauges adds the figures.
+// Gauges adds the CPU metrics.
 func (c *CPU) Gauges(add telemetry.Add) {
 	is := c.share.Load()
 	add("no_cpu_ratio", "The part of the last minute in which the process had work, and no processor for it.", is.share())

@@ -1,4 +1,3 @@
-// Package watchdog finds what stands still within the process.
 package watchdog
 
 import (
@@ -38,8 +37,8 @@ type Part struct {
 	Underway func(yield func(id string, step uint64))
 }
 
-// Watchdog names the stalled things. It counts looks instead of time, so that
-// parts do not seem to stall if the whole process was stopped.
+// Watchdog names the stalled things. It counts looks instead of time, so that parts do not seem to stall if the whole
+// process was stopped.
 type Watchdog struct {
 	log   zerolog.Logger
 	parts []Part
@@ -78,30 +77,30 @@ type stalled struct {
 
 // New watches parts from now on.
 func New(log zerolog.Logger, parts ...Part) *Watchdog {
-	s := &Watchdog{
+	w := &Watchdog{
 		log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)),
 		seen: make([]map[thing]*sight, len(parts)), StoodStill: func(time.Duration) {},
 	}
 	for i := range parts {
-		s.seen[i] = map[thing]*sight{}
+		w.seen[i] = map[thing]*sight{}
 	}
 	now := time.Now()
-	s.looked.Store(&now)
-	s.now.Store(&[]stalled{})
-	return s
+	w.looked.Store(&now)
+	w.now.Store(&[]stalled{})
+	return w
 }
 
 // Watch looks until ctx ends.
-func (s *Watchdog) Watch(ctx context.Context) {
-	go s.tell(ctx)
-	periodic.Run(ctx, lookEvery, func() { s.look(time.Now()) })
+func (w *Watchdog) Watch(ctx context.Context) {
+	go w.tell(ctx)
+	periodic.Run(ctx, lookEvery, func() { w.look(time.Now()) })
 }
 
 // tell writes the log lines, so that only this goroutine waits while the log can't be written.
-func (s *Watchdog) tell(ctx context.Context) {
+func (w *Watchdog) tell(ctx context.Context) {
 	for {
 		select {
-		case line := <-s.lines:
+		case line := <-w.lines:
 			line()
 		case <-ctx.Done():
 			return
@@ -109,31 +108,31 @@ func (s *Watchdog) tell(ctx context.Context) {
 	}
 }
 
-func (s *Watchdog) say(line func()) {
+func (w *Watchdog) say(line func()) {
 	select {
-	case s.lines <- line:
+	case w.lines <- line:
 	default: // the log is stalled
 	}
 }
 
-func (s *Watchdog) look(now time.Time) {
-	if late := now.Sub(*s.looked.Load()) - lookEvery; late >= looksLate {
-		s.say(func() {
-			s.log.Warn().Int64("dur_ms", late.Milliseconds()).Msg("the whole process stood still")
+func (w *Watchdog) look(now time.Time) {
+	if late := now.Sub(*w.looked.Load()) - lookEvery; late >= looksLate {
+		w.say(func() {
+			w.log.Warn().Int64("dur_ms", late.Milliseconds()).Msg("the whole process stood still")
 		})
-		s.StoodStill(late)
+		w.StoodStill(late)
 	}
 	all := []stalled{}
-	for i := range s.parts {
-		all = append(all, s.lookAt(i, now)...)
+	for i := range w.parts {
+		all = append(all, w.lookAt(i, now)...)
 	}
-	s.now.Store(&all)
-	s.looked.Store(&now)
+	w.now.Store(&all)
+	w.looked.Store(&now)
 }
 
 // lookAt looks at one part, and returns what is stalled there.
-func (s *Watchdog) lookAt(i int, now time.Time) (all []stalled) {
-	p, seen, named := &s.parts[i], s.seen[i], 0
+func (w *Watchdog) lookAt(i int, now time.Time) (all []stalled) {
+	p, seen, named := &w.parts[i], w.seen[i], 0
 	for _, was := range seen {
 		was.last = false
 		if was.named {
@@ -155,19 +154,19 @@ func (s *Watchdog) lookAt(i int, now time.Time) (all []stalled) {
 		case !was.last:
 			delete(seen, what)
 			if was.named {
-				s.say(func() {
-					s.log.Info().Str("part", p.Name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
+				w.say(func() {
+					w.log.Info().Str("part", p.Name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
 						Msg("it gets on again")
 				})
 			}
 			continue
 		case stands && was.looks == p.Looks+1:
-			s.begun[i].Add(1)
+			w.begun[i].Add(1)
 			if named < maxNamed {
 				named++
 				was.named = true
-				s.say(func() {
-					s.log.Warn().Str("part", p.Name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
+				w.say(func() {
+					w.log.Warn().Str("part", p.Name).Str("id", what.id).Int64("dur_ms", now.Sub(was.first).Milliseconds()).
 						Msg("it stands still")
 				})
 			}
@@ -180,15 +179,15 @@ func (s *Watchdog) lookAt(i int, now time.Time) (all []stalled) {
 }
 
 // Vital returns an error if a vital part is stalled. It waits for a recent enough look.
-func (s *Watchdog) Vital(ctx context.Context) error {
-	for time.Since(*s.looked.Load()) > looksDead {
+func (w *Watchdog) Vital(ctx context.Context) error {
+	for time.Since(*w.looked.Load()) > looksDead {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the watchdog within the process does not look: %w", ctx.Err())
 		case <-time.After(lookEvery / 4):
 		}
 	}
-	for _, one := range *s.now.Load() {
+	for _, one := range *w.now.Load() {
 		if one.vital {
 			return errors.New(one.String())
 		}
@@ -201,8 +200,8 @@ func (s stalled) String() string {
 }
 
 // Troubles names the stalled things.
-func (s *Watchdog) Troubles() (all []string) {
-	for _, one := range *s.now.Load() {
+func (w *Watchdog) Troubles() (all []string) {
+	for _, one := range *w.now.Load() {
 		all = append(all, one.String())
 	}
 	slices.SortFunc(all, strings.Compare)
@@ -213,16 +212,16 @@ func (s *Watchdog) Troubles() (all []string) {
 }
 
 // Gauges adds how many things stand still now, and how many have begun to.
-func (s *Watchdog) Gauges(add telemetry.Add) {
+func (w *Watchdog) Gauges(add telemetry.Add) {
 	count := map[string]int{}
-	for _, one := range *s.now.Load() {
+	for _, one := range *w.now.Load() {
 		count[one.part]++
 	}
-	for i := range s.parts {
-		name := s.parts[i].Name
+	for i := range w.parts {
+		name := w.parts[i].Name
 		add("stalled",
 			"How many things of a part of the process stand still: calls, media workers, SIP sockets, writers, requests.",
 			float64(count[name]), "part", name)
-		add("stalls_total", "How many things of a part have begun to stand still.", float64(s.begun[i].Load()), "part", name)
+		add("stalls_total", "How many things of a part have begun to stand still.", float64(w.begun[i].Load()), "part", name)
 	}
 }

@@ -78,7 +78,7 @@ func stalledParts(s *Watchdog) string {
 }
 
 // What does not get on is named once when that begins, and once when it ends. Only what is vital is told to the supervisor.
-func TestStalls(t *testing.T) {
+func TestWatchdogStalls(t *testing.T) {
 	inWatch(t, func(t *testing.T, s *Watchdog, out *testlog.Log, calls, disk *works) {
 		for step := range uint64(20) { // busy, and well
 			calls.set("1", step+1)
@@ -125,7 +125,7 @@ func TestStalls(t *testing.T) {
 }
 
 // Many calls that stand still have ten lines, and count one by one.
-func TestStallsOfMany(t *testing.T) {
+func TestWatchdogStallsOfMany(t *testing.T) {
 	inWatch(t, func(t *testing.T, s *Watchdog, out *testlog.Log, calls, _ *works) {
 		for i := range 25 {
 			calls.set(fmt.Sprint(i), 1)
@@ -151,7 +151,7 @@ func TestStallsOfMany(t *testing.T) {
 }
 
 // A process that was stopped as a whole says so, and no part of it seems to have stood still.
-func TestStallsOfAll(t *testing.T) {
+func TestWatchdogStallsOfAll(t *testing.T) {
 	out, calls := &testlog.Log{}, &works{}
 	s := New(zerolog.New(out), Part{Name: "call", Vital: true, Looks: 2, Underway: calls.underway})
 	at := *s.looked.Load()
@@ -169,7 +169,7 @@ func TestStallsOfAll(t *testing.T) {
 }
 
 // A watchdog that does not look any more is no sign of life. One that was late is waited for.
-func TestStallsOfTheWatchdog(t *testing.T) {
+func TestWatchdogStallsOfTheWatchdog(t *testing.T) {
 	inWatch(t, func(t *testing.T, s *Watchdog, _ *testlog.Log, calls, _ *works) {
 		block := make(chan struct{})
 		calls.mu.Lock()
@@ -192,7 +192,7 @@ func TestStallsOfTheWatchdog(t *testing.T) {
 }
 
 // A log that takes nothing holds up neither the watchdog nor the supervisor's sign of life.
-func TestStallsOfTheLog(t *testing.T) {
+func TestWatchdogStallsOfTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, full := &works{}, make(chan struct{})
 		s := New(zerolog.New(writerFunc(func(p []byte) (int, error) { <-full; return len(p), nil })), Part{Name: "call", Looks: 1, Underway: calls.underway})
