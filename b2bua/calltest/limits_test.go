@@ -120,3 +120,25 @@ func TestLimitOfAnswersOverTCP(t *testing.T) {
 		})
 	}
 }
+
+// Other responses keep the limit of a body, because they are passed on with headers of our own. A target that repeats its
+// answer within the limit is heard.
+func TestLimitOfPassedResponses(t *testing.T) {
+	const limit = 12 << 10
+	for _, size := range []int{limit, limit + 1, 60_000} {
+		runIn(t, fmt.Sprint(size), testConfig, func(w *world) {
+			d, _ := w.established()
+			w.carrier.within(d, "INFO", "x", "Content-Type: text/plain")
+			body := strings.Repeat("x", size)
+			w.agent.reply(w.agent.expect("INFO"), 200, "OK", "", body)
+			if size > limit {
+				body = "small"
+				w.agent.reply(w.agent.expect("INFO"), 200, "OK", "", body)
+			}
+			if got := w.carrier.expect("SIP/2.0 200").res().Body(); string(got) != body {
+				w.t.Errorf("a body of %d bytes was passed on; want %d", len(got), len(body))
+			}
+			w.callerEnds(w.agent, d)
+		})
+	}
+}

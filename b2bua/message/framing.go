@@ -11,13 +11,13 @@ import (
 // Framer cuts a stream into SIP messages by their Content-Length (RFC 3261 section 18.3), however
 // the network has split or joined them.
 type Framer struct {
-	Src    io.Reader
-	Limit  int // maximum size of a message in bytes
-	Answer int // maximum size of a response, if it is more
-	buf    []byte
-	used   []byte // the part of buf that was read but not yet returned
-	Begun  func() // called when the first byte of a message has come
-	looked int    // number of bytes of used in which the end of the headers was not found
+	Src           io.Reader
+	Limit         int // maximum size of a message in bytes
+	ResponseLimit int // maximum size of a response, if larger than Limit
+	buf           []byte
+	used          []byte // the part of buf that was read but not yet returned
+	Begun         func() // called when the first byte of a message has come
+	looked        int    // number of bytes of used in which the end of the headers was not found
 }
 
 // FrameError means that the start of the next message can't be found in a stream. Head is what was
@@ -87,7 +87,7 @@ func (f *Framer) cut() ([]byte, error) {
 	}
 	limit := f.Limit
 	if bytes.HasPrefix(head, []byte("SIP/2.0 ")) {
-		limit = max(limit, f.Answer)
+		limit = max(limit, f.ResponseLimit)
 	}
 	if length > limit-len(head) {
 		return nil, &FrameError{"513 Message Too Large", head}

@@ -116,6 +116,36 @@ func TestFramingLost(t *testing.T) {
 	}
 }
 
+// A response may be as long as ResponseLimit, if that is larger than Limit. A request may not.
+func TestFramingLimitsResponses(t *testing.T) {
+	const limit, larger = 4096, 8192
+	sized := func(start string, size int) string {
+		head := start + "\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nContent-Length: 1234\r\n\r\n"
+		body := strings.Repeat("x", size-len(head))
+		return strings.Replace(head, "1234", fmt.Sprint(len(body)), 1) + body
+	}
+	for _, tt := range []struct {
+		start           string
+		responses, size int
+		cut             bool
+	}{
+		{"SIP/2.0 200 OK", larger, larger, true},
+		{"SIP/2.0 200 OK", larger, larger + 1, false},
+		{"SIP/2.0 200 OK", 0, limit, true},
+		{"SIP/2.0 200 OK", 0, limit + 1, false},
+		{"SIP/2.0 200 OK", limit - 1, limit, true},
+		{"OPTIONS sip:a@b SIP/2.0", larger, limit, true},
+		{"OPTIONS sip:a@b SIP/2.0", larger, limit + 1, false},
+	} {
+		text := sized(tt.start, tt.size)
+		got, err := (&Framer{Src: strings.NewReader(text), Limit: limit, ResponseLimit: tt.responses}).Next()
+		lost, ok := errors.AsType[*FrameError](err)
+		if cut := string(got) == text; cut != tt.cut || !cut && (!ok || lost.Status != "513 Message Too Large") {
+			t.Errorf("%s of %d bytes, limit %d: got %d, %v", tt.start, tt.size, tt.responses, len(got), err)
+		}
+	}
+}
+
 // FuzzFraming checks that the same messages come out however a stream is split, that none
 // exceeds the limit, and that all bytes are either returned or kept.
 func FuzzFraming(f *testing.F) {

@@ -368,6 +368,19 @@ func CallIDOf(message []byte) (id []byte, found bool) {
 // request.
 func (s *Scanned) CSeqMethod() []byte { return s.cseqMethod }
 
+// MayBringSDP reports whether the message is a response that may have an offer or an answer: to INVITE (RFC 3261
+// section 13.2.1), UPDATE (RFC 3311 section 5) or PRACK (RFC 3262 section 5).
+func (s *Scanned) MayBringSDP() bool {
+	if !s.Response {
+		return false
+	}
+	switch string(s.cseqMethod) {
+	case "INVITE", "UPDATE", "PRACK":
+		return true
+	}
+	return false
+}
+
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,
 // whatever follows the scheme.
 func (s *Scanned) UnknownScheme() bool {

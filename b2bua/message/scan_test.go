@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,6 +81,21 @@ func TestScanStartLine(t *testing.T) {
 	for _, nothing := range [][]byte{nil, {}, []byte("\n"), []byte("\r\n\r\n")} {
 		if _, ok := Scan(nothing); ok {
 			t.Errorf("%q passes", nothing)
+		}
+	}
+}
+
+// Only responses to INVITE, UPDATE and PRACK may have an offer or an answer.
+func TestMayBringSDP(t *testing.T) {
+	for start, wants := range map[string]string{"SIP/2.0 200 OK": "INVITE UPDATE PRACK", "%s sip:a@b SIP/2.0": ""} {
+		for method := range strings.FieldsSeq("INVITE UPDATE PRACK ACK BYE CANCEL INFO MESSAGE NOTIFY OPTIONS REFER invite") {
+			text := strings.ReplaceAll(start, "%s", method) + "\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\n" +
+				"To: <sip:c@d>\nCall-ID: x\nCSeq: 1 " + method + "\n\n"
+			msg, ok := Scan(siptest.CRLF(text))
+			want := slices.Contains(strings.Fields(wants), method)
+			if got := msg.MayBringSDP(); !ok || got != want {
+				t.Errorf("%q: %v, %v; want %v", text, got, ok, want)
+			}
 		}
 	}
 }

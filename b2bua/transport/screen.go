@@ -285,12 +285,12 @@ func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust 
 }
 
 // objection returns the status line that refuses a malformed message, and counts the refusal. It returns "" if the
-// message is well-formed. The body of a response may have any length: if a 200 was dropped for its answer, the target
-// would get no ACK, and would seem to be silent. The call ends it, and says why.
+// message is well-formed. The body of a response that may have SDP is not limited: a 200 dropped because of its SDP
+// would get no ACK, and its target would be recorded as silent. The call acknowledges it, hangs up and records why.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	body := len(msg.Body)
-	if msg.Response {
+	if msg.MayBringSDP() {
 		size, body = size-body, 0
 	}
 	switch {
@@ -323,14 +323,14 @@ func (s *Stack) Objection(msg message.Scanned, size int) string {
 }
 
 // These are the limits of a message, in bytes, except that maxHeaders counts headers. A folded header counts with all
-// its lines. The body of a response has no limit here; over a connection that we opened, a response may be as long as a
-// datagram: maxAnswer.
+// its lines. The body of a response that may have SDP has no limit here; over a connection that we opened, a response
+// may be as long as a datagram: maxResponse.
 const (
-	maxMessage = 16 << 10
-	maxAnswer  = 64 << 10
-	maxHeaders = 128
-	maxHeader  = 4 << 10
-	maxBody    = 12 << 10
+	maxMessage  = 16 << 10
+	maxResponse = 64 << 10
+	maxHeaders  = 128
+	maxHeader   = 4 << 10
+	maxBody     = 12 << 10
 )
 
 // These status lines refuse messages beyond these limits.

@@ -127,7 +127,7 @@ func (s *streams) newStream(conn net.Conn, transport string, remote netip.AddrPo
 	}
 	c.framing = message.Framer{Src: conn, Limit: maxMessage, Begun: c.begun}
 	if peer != nil {
-		c.framing.Answer = maxAnswer
+		c.framing.ResponseLimit = maxResponse
 	}
 	return c
 }

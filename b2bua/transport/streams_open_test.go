@@ -17,6 +17,46 @@ import (
 	"flowbridge/sim/siptest"
 )
 
+// A response over a connection that we opened may be longer than other messages. A connection that the peer opened is
+// closed after such a response, like after a long request.
+func TestLongResponses(t *testing.T) {
+	inPlace(t, stackConfig, func(p *place) {
+		l := p.listener(siptest.Agent)
+		_, err := p.connect(siptest.Agent)
+		must(t, err)
+		opened, err := l.Accept()
+		must(t, err)
+		accepted, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), ours)
+		must(t, err)
+		for _, tt := range []struct {
+			name string
+			conn net.Conn
+			size int
+			kept bool
+		}{
+			{"opened by us", opened, maxMessage, true},
+			{"opened by us", opened, maxMessage + 1, true},
+			{"opened by us", opened, maxResponse, true},
+			{"opened by the peer", accepted, maxMessage, true},
+			{"opened by the peer", accepted, maxMessage + 1, false},
+			{"opened by us", opened, maxResponse + 1, false},
+		} {
+			head := string(siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/TCP 198.51.100.1:5060;branch=" + minter.Branch("x") +
+				"\nFrom: <sip:a@b>;tag=x\nTo: <sip:c@d>;tag=y\nCall-ID: id\nCSeq: 1 INVITE\nContent-Length: 12345\n\n"))
+			body := strings.Repeat("x", tt.size-len(head))
+			text := strings.Replace(head, "12345", fmt.Sprintf("%05d", len(body)), 1) + body
+			_, _ = io.WriteString(tt.conn, text+"\r\n\r\n") // a keep-alive, which is answered while messages are read
+			got, _ := io.ReadAll(io.LimitReader(tt.conn, 2))
+			if kept := string(got) == "\r\n"; kept != tt.kept {
+				t.Errorf("%s, %d bytes: got %q; kept %v, want %v", tt.name, tt.size, got, kept, tt.kept)
+			}
+		}
+		opened.Close()
+		accepted.Close()
+		synctest.Wait()
+	})
+}
+
 // Peers can cause us to open connections, but not more than the limits allow.
 func TestOpenedConnectionsAreBounded(t *testing.T) {
 	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 1}, ", 1)
