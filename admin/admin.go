@@ -191,10 +191,10 @@ func (a *api) serveOperator(mux *router) {
 		mux.HandleFunc("/api/status", a.shows(func() any { return a.Status() }))
 	}
 	if a.Operator != nil {
-		mux.HandleFunc("/api/drain", a.operate(a.plain(a.drain)))
-		mux.HandleFunc("/api/reload", a.operate(a.plain(a.reload)))
+		mux.HandleFunc("/api/drain", a.operate(a.withoutFields(a.drain)))
+		mux.HandleFunc("/api/reload", a.operate(a.withoutFields(a.reload)))
 		mux.HandleFunc("/api/config", a.bare(a.configuration))
-		mux.HandleFunc("/api/upgrade", a.operate(a.plain(a.upgrade)))
+		mux.HandleFunc("/api/upgrade", a.operate(a.withoutFields(a.upgrade)))
 	}
 	if a.Eraser != nil {
 		mux.HandleFunc("/api/erasures", a.operateAs(a.erase))

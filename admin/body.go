@@ -9,36 +9,37 @@ import (
 	"strings"
 )
 
-// readBody reads the one JSON object of a request's body. If that fails, problem says why, and status is the status
-// for the answer.
-func readBody(r *http.Request, into any) (status int, problem string) {
+// errMore means that a body has more than one JSON object.
+var errMore = errors.New("the body has more in it than one JSON object")
+
+// readBody reads the one JSON object of a request's body. It returns io.EOF if the body is empty. bodyProblem words its
+// errors.
+func readBody(r *http.Request, into any) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil {
 		if _, err = dec.Token(); errors.Is(err, io.EOF) {
-			return 0, ""
+			return nil
 		}
 		if large := new(http.MaxBytesError); !errors.As(err, &large) {
-			return http.StatusBadRequest, "the body has more in it than one JSON object"
+			return errMore
 		}
 	}
-	return bodyProblem(err)
+	return err
 }
 
 // body reads the body. If it can't be read, body answers the request.
 func (a *api) body(w http.ResponseWriter, r *http.Request, into any, remedy string) bool {
-	status, problem := readBody(r, into)
-	if problem != "" {
+	err := readBody(r, into)
+	if err != nil {
+		status, problem := bodyProblem(err)
 		a.fail(w, status, problem, remedy)
 	}
-	return problem == ""
+	return err == nil
 }
 
-// emptyBody is the problem of a body that has nothing.
-const emptyBody = "the body is empty"
-
-// bodyProblem says why a body can't be read.
+// bodyProblem says why a body can't be read, and returns the status for the answer.
 func bodyProblem(err error) (status int, problem string) {
 	var large *http.MaxBytesError
 	var kind *json.UnmarshalTypeError
@@ -47,7 +48,9 @@ func bodyProblem(err error) (status int, problem string) {
 	case errors.As(err, &large): // RFC 9110 section 15.5.14
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)
 	case errors.Is(err, io.EOF):
-		return http.StatusBadRequest, emptyBody
+		return http.StatusBadRequest, "the body is empty"
+	case errors.Is(err, errMore):
+		return http.StatusBadRequest, errMore.Error()
 	case errors.As(err, &kind) && kind.Field != "":
 		return http.StatusBadRequest, fmt.Sprintf("%s in the body is a JSON %s, which it can't be",
 			quoted(kind.Field), kind.Value)

@@ -111,13 +111,13 @@ func (a *api) serveControl(mux *router) {
 		return
 	}
 	mux.HandleFunc("/api/calls", a.showOrChange(list, a.operateAs(a.originate)))
-	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.plain(a.record)))
+	mux.HandleFunc("/api/calls/{id}/recording/{order}", a.operate(a.withoutFields(a.record)))
 	mux.HandleFunc("/api/calls/{id}/mask", a.operate(a.mask))
 	mux.HandleFunc("/api/calls/{id}/play", a.operate(a.play))
-	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.plain(a.hangup)))
+	mux.HandleFunc("/api/calls/{id}/hangup", a.operate(a.withoutFields(a.hangup)))
 	mux.HandleFunc("/api/calls/{id}/transfer", a.operateAs(a.transfer))
-	mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.plain(a.orders(OrderHold))))
-	mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.plain(a.orders(OrderUnhold))))
+	mux.HandleFunc("/api/calls/{id}/hold", a.operate(a.withoutFields(a.orders(OrderHold))))
+	mux.HandleFunc("/api/calls/{id}/resume", a.operate(a.withoutFields(a.orders(OrderUnhold))))
 	mux.HandleFunc("/api/calls/{id}/dtmf", a.operate(a.press))
 	mux.HandleFunc("/api/calls/{id}/variables", a.showOrChange(a.bare(a.variables), a.operateAs(a.setVariables)))
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -83,12 +84,11 @@ func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender), m
 	})
 }
 
-// plain serves an order without fields: its body is empty or an empty object. A field that is ignored would be a wish
-// that is not met, and its sender would not know.
-func (a *api) plain(next http.HandlerFunc) http.HandlerFunc {
+// withoutFields serves an order that has no fields. Ignoring one would leave its sender believing that it took effect.
+func (a *api) withoutFields(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		status, problem := readBody(r, &struct{}{})
-		if problem != "" && problem != emptyBody {
+		if err := readBody(r, &struct{}{}); err != nil && !errors.Is(err, io.EOF) {
+			status, problem := bodyProblem(err)
 			a.fail(w, status, problem, "send no body: the order has no fields")
 			return
 		}
