@@ -16,9 +16,9 @@ func (c *Config) BrowserTrunk() *Trunk {
 	return nil
 }
 
-// ProveBrowsers has the calls of the trunk of browsers come only over connections that have shown a proof. The trunk
+// RequireBrowserProof makes the browser trunk accept calls only over connections that have shown this proof. The trunk
 // asks for it as others ask for a certificate.
-func (c *Config) ProveBrowsers(proof string) {
+func (c *Config) RequireBrowserProof(proof string) {
 	c.Trunks = slices.Clone(c.Trunks)
 	if t := c.BrowserTrunk(); t != nil {
 		t.Certificates = []string{proof}

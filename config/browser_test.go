@@ -30,7 +30,7 @@ routes:
 		}
 	}
 	of := *cfg
-	if of.ProveBrowsers("of this process"); !slices.Equal(of.BrowserTrunk().Certificates, []string{"of this process"}) ||
+	if of.RequireBrowserProof("of this process"); !slices.Equal(of.BrowserTrunk().Certificates, []string{"of this process"}) ||
 		slices.Equal(b.Certificates, of.BrowserTrunk().Certificates) {
 		t.Errorf("proven by %v, and %v", of.BrowserTrunk().Certificates, b.Certificates)
 	}

@@ -34,7 +34,7 @@ func TestProof(t *testing.T) {
 			o.Config.Listen = append(o.Config.Listen, config.Listener{Transport: "tcp", AddrPort: netip.MustParseAddrPort(open)})
 			return Listen(ctx, o)
 		})
-		h.cfg.ProveBrowsers(proof)
+		h.cfg.RequireBrowserProof(proof)
 		h.Admission = peers.NewAdmission(h.cfg, nil)
 		h.stack.Serve()
 		defer h.stack.Close()

@@ -33,7 +33,7 @@ func (b *browsers) addTo(cfg *config.Config) {
 	cfg.SIP.Listen = append(slices.Clone(cfg.SIP.Listen), config.Listener{
 		Transport: config.TransportTCP, AddrPort: server, Proof: b.proof,
 	})
-	cfg.ProveBrowsers(b.proof)
+	cfg.RequireBrowserProof(b.proof)
 }
 
 // open opens the gateway, if the configuration has a trunk of browsers.
