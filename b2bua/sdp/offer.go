@@ -54,9 +54,9 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 	return b
 }
 
-// Ours returns an offer's description for an answer of ours, which no other side has given yet: its formats and times.
-// The offer's other attributes say what its sender does, or wants. An answer with a=rtcp-fb would promise feedback (RFC
-// 4585 section 4.2), and one with a=content or a=label would describe our stream as the sender's.
+// Ours returns the part of an offer that an answer of our own may repeat: formats and packet times. The offer's other
+// attributes say what its sender does, or wants. An answer with a=rtcp-fb would promise feedback (RFC 4585 section
+// 4.2), and one with a=content or a=label would describe our stream as the sender's.
 func (d *Description) Ours() *Description {
 	out := *d
 	out.session, out.stream = oursOf(d.session), oursOf(d.stream)
