@@ -77,7 +77,9 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	}
 	who, does := e.Verdict, cu.does(e.Verdict)
 	if cu.noteWho(e.Answer) {
-		c.telling.stopForMachine(does == config.MachineBridge)
+		if e.Mailbox || does != config.MachineBridge {
+			c.telling.stopForMachine(does == config.MachineBridge)
+		}
 		cu.recall(does)
 	}
 	switch waits := c.whoIs() == first && !c.replacements.underway() && !c.telling.underway(); {
@@ -88,7 +90,7 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	case does == config.MachinePlay:
 		cu.play()
 	case waits:
-		if e.Beeped {
+		if e.Mailbox {
 			c.telling.skipForMailbox()
 		}
 		cu.goOn()

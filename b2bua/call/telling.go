@@ -64,9 +64,14 @@ func (t *telling) underway() bool {
 	return t.Stage != snapshot.ToldNothing && t.Stage < snapshot.ToldAll
 }
 
+// leftOut reports whether the call has no statement: its route tells nothing, or a mailbox has answered before it.
+func (t *telling) leftOut() bool {
+	return t.Stage == snapshot.ToldNothing || t.Stage == snapshot.ToldMailbox && t.call.record.Told == nil
+}
+
 // noteAgentAnswer records when the first agent of a told caller answered.
 func (t *telling) noteAgentAnswer() {
-	if t.Stage != snapshot.ToldNothing {
+	if !t.leftOut() {
 		t.call.record.agentAnswered()
 	}
 }
@@ -241,8 +246,8 @@ func (t *telling) logNotTold(err error) {
 	t.call.ladder.Decide("the caller can't be told %s: %v", t.Sound, err)
 }
 
-// on handles the end of the statement and of its receipt, and the caller's ACK. In early media the target's answer
-// waits.
+// on handles the end of the statement and of its receipt, and the caller's ACK. If the media begins the statement again
+// at another address, the caller's reports count from then on. In early media the target's answer waits.
 func (t *telling) on(h happening) (next phase, handled bool) {
 	c := t.call
 	if _, is := h.fact.(leg.Confirmed); is && h.from == c.a && t.underway() {

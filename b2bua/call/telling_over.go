@@ -169,7 +169,8 @@ func (t *telling) stopForMachine(connects bool) {
 }
 
 // skipForMailbox leaves out the statement, because a greeting with a beep has shown that a mailbox has answered the
-// placed call. Other machines may be a person who talks at length, who must not get the agent untold.
+// placed call. The record is then that of a call without tell. Other machines may be a person who talks at length, who
+// must not get the agent untold.
 func (t *telling) skipForMailbox() {
 	if t.config() != nil && t.Stage == snapshot.ToldNothing {
 		t.setMailbox()
@@ -185,7 +186,7 @@ func (t *telling) hasInboundCaller() bool { return t.call.a != nil && t.call.a.L
 // agent has failed for its caller.
 func (t *telling) disposition(why cause.Cause) string {
 	switch {
-	case t.call.connected != nil || t.Stage == snapshot.ToldNothing:
+	case t.call.connected != nil || t.leftOut():
 		return record.DispositionAnswered
 	case why == cause.CallerHangup:
 		return record.DispositionCancelled

@@ -23,10 +23,10 @@ func detecting(machine string) string {
 // judged reports who answered.
 func (s *fakeSession) judged(v answerer.Verdict) { s.judgedBy(v, false) }
 
-// judgedBy reports who answered, and whether a beep has shown it.
-func (s *fakeSession) judgedBy(v answerer.Verdict, beep bool) {
+// judgedBy reports who answered, and whether a beep has followed its greeting.
+func (s *fakeSession) judgedBy(v answerer.Verdict, mailbox bool) {
 	s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{
-		Verdict: v, Confidence: 0.9, After: time.Second, Beeped: beep,
+		Verdict: v, Confidence: 0.9, After: time.Second, Mailbox: mailbox,
 	}})
 }
 

@@ -299,10 +299,96 @@ func TestMachineThatIsBridged(t *testing.T) {
 			if r.Told != nil || r.Attempts[0].AnsweredBy != string(answerer.Machine) || r.Cause != string(cause.TargetBusy) {
 				t.Errorf("told %+v, %s, attempts %+v", r.Told, r.Cause, r.Attempts)
 			}
+			if r.Disposition != record.DispositionAnswered || !r.AgentAnsweredAt.IsZero() {
+				t.Errorf("disposition %s, an agent at %v", r.Disposition, r.AgentAnsweredAt)
+			}
 			for _, h := range append(heard, w.session().heard...) {
 				if strings.Contains(h, "loop false") {
 					t.Errorf("the mailbox: %s", h)
 				}
+			}
+		})
+	}
+}
+
+// The record of a mailbox that was told nothing is that of a call without tell, also if it ends the call.
+func TestRecordOfAMailbox(t *testing.T) {
+	for name, taken := range map[string]bool{"hangs up": false, "gets the agent": true} {
+		runIn(t, name, placedTell("machine: bridge, screening: hangup"), func(w *world) {
+			invite := w.isTaken()
+			w.session().judgedBy(answerer.Machine, true)
+			called := w.agent.progresses(180, "Ringing", "agent1", "")
+			if taken {
+				w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+			}
+			w.customerHangsUp(invite)
+			if taken {
+				hungUpOn(w.agent)
+			} else {
+				w.agent.takesCancel(called, "agent1")
+			}
+			r := w.record()
+			if r.Disposition != record.DispositionAnswered || r.Told != nil || !r.AgentAnsweredAt.IsZero() {
+				t.Errorf("disposition %s, told %+v, an agent at %v", r.Disposition, r.Told, r.AgentAnsweredAt)
+			}
+		})
+	}
+}
+
+// A beep without a greeting may come from a person's phone: with machine: bridge it does not end the statement. A beep
+// after a greeting does.
+func TestBeepDuringTheStatement(t *testing.T) {
+	for _, tt := range []struct {
+		answer  string
+		mailbox bool
+		early   bool // the agent is being called
+	}{
+		{"", false, false},
+		{"", false, true},
+		{"", true, false},
+		{"machine: bridge, screening: hangup", false, false},
+		{"machine: bridge, screening: hangup", true, false},
+	} {
+		runIn(t, fmt.Sprintf("%+v", tt), placedTell(tt.answer), func(w *world) {
+			if tt.early {
+				w.usuallyAnswers("agent", 3*time.Second)
+			}
+			invite := w.isTaken()
+			w.session().judged(answerer.Unknown)
+			w.tells()
+			time.Sleep(2 * time.Second)
+			var called received
+			if tt.early {
+				called = w.agent.progresses(180, "Ringing", "agent1", "")
+			}
+			time.Sleep(time.Second)
+			w.session().judgedBy(answerer.Machine, tt.mailbox)
+			if synctest.Wait(); tt.mailbox {
+				w.letsIn()
+				w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+				w.customerHangsUp(invite)
+				hungUpOn(w.agent)
+				if r := w.record(); r.Told == nil || r.Told.Whole || r.AgentAnsweredAt.IsZero() {
+					t.Errorf("told %+v, an agent at %v", r.Told, r.AgentAnsweredAt)
+				}
+				return
+			}
+			if tt.early {
+				w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+			}
+			w.tells()
+			if early := w.agent.rest(); len(early) > 0 {
+				t.Fatalf("an agent is called untold: %v", early)
+			}
+			time.Sleep(statement - 3*time.Second)
+			if w.said(saidWhole()); !tt.early {
+				w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+			}
+			w.letsIn()
+			w.customerHangsUp(invite)
+			hungUpOn(w.agent)
+			if r := w.record(); r.Told == nil || !r.Told.Whole || r.Attempts[0].AnsweredBy != string(answerer.Machine) {
+				t.Errorf("told %+v, attempts %+v", r.Told, r.Attempts)
 			}
 		})
 	}

@@ -40,7 +40,7 @@ type Answer struct {
 	Reason     Reason // set if Verdict is Unknown
 	Confidence float64
 	After      time.Duration // time from the answer to the verdict
-	Beeped     bool          // a beep after a greeting has shown that it is a mailbox
+	Mailbox    bool          // a beep has followed its greeting
 }
 
 // String returns the verdict with its reason.
@@ -237,5 +237,5 @@ func (d *Detector) conclude(v Verdict, r Reason, confidence float64) {
 	case d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec:
 		d.until = d.blocks + int(d.limits.Beep/blockTime)
 	}
-	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0), Beeped: d.beeps && d.greeted})
+	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0), Mailbox: d.beeps && d.greeted})
 }
