@@ -120,8 +120,14 @@ func (s *Saying) ReleaseHoldBack() {
 // Resume continues where an old process has stopped in the sound, with the key that was pressed by then; 0 if none.
 func (s *Saying) Resume(at media.Sent, key byte) { s.from, s.key = at, key }
 
-// Pressed returns the key that the party has pressed during the whole sound; 0 if none.
-func (s *Saying) Pressed() byte { return s.key }
+// Pressed returns the key that the party has pressed during the whole sound, of which so much is sent; 0 if none. If
+// the party has moved, and the event that says so is still to come, whoever pressed it has heard none of that.
+func (s *Saying) Pressed(sent media.Sent) byte {
+	if v := s.voice(); v != nil && sent.Restarts > v.restarts {
+		return 0
+	}
+	return s.key
+}
 
 // Speak says the sound, because the party can now be heard. It returns false if the party can't hear the sound.
 func (s *Saying) Speak() bool {
@@ -180,7 +186,7 @@ func (s *Saying) TalkedOver() bool { return s.talk != nil && s.talk.Spoke(time.N
 // sumOf returns what two processes have said of one sound. If the party has moved since, it has heard only what this
 // process has said at its last address.
 func sumOf(before, now media.Sent) media.Sent {
-	if now.Again {
+	if now.Restarts > 0 {
 		return now
 	}
 	now.Packets, now.Missed = before.Packets+now.Packets, before.Missed+now.Missed
@@ -240,6 +246,7 @@ func (s *Saying) restarts() {
 func (s *Saying) redirected(e media.EventRestarted) {
 	if v := s.voice(); v != nil && v.id == e.ID && e.Side == s.what.To {
 		v.from, v.played.From, v.since = 0, 0, time.Now() // what it plays now, so that no update plays it once more
+		v.restarts++
 		s.restarts()
 	}
 }

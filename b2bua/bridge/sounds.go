@@ -35,6 +35,8 @@ type voice struct {
 	since  time.Time               // when it began to play
 	played media.Play              // the sound as the relay got it
 	id     uint64                  // id of played
+
+	restarts int // how often the media is known to have begun it again
 }
 
 // Sounds holds the sounds that we play to the sides.

@@ -21,7 +21,7 @@ func (t *telling) save(k *snapshot.Sheet) {
 		now := t.call.bridge.Saying.Progress()
 		said.At, said.Packets, said.Missed, said.First = now.At, now.Packets, now.Missed, leg.InstantOf(now.First)
 		said.Talked = t.told.TalkedOver || t.call.bridge.Saying.TalkedOver()
-		said.Key = t.call.bridge.Saying.Pressed()
+		said.Key = t.call.bridge.Saying.Pressed(now)
 	}
 	k.Customer.Telling = &said
 }

@@ -63,8 +63,8 @@ type fakeSession struct {
 	missed     int64
 	lost       int64 // the result of Reported; -1 means none
 	reports    uint64
-	mute       bool    // no further report comes
-	again      [2]bool // by side: the media has begun its sound again
+	mute       bool   // no further report comes
+	restarts   [2]int // by side: how often the media has begun its sound again
 	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
@@ -186,7 +186,7 @@ func (s *fakeSession) Play(to media.Side, p media.Play) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plays[to], s.began[to], s.again[to] = p, time.Now(), false
+	s.plays[to], s.began[to], s.restarts[to] = p, time.Now(), 0
 	s.heard = append(s.heard, fmt.Sprintf("%v hears %v of law %d as %d, loop %v, yield %v", to, p.Sound.Duration(), p.Law, p.PayloadType, p.Loop, p.Yield))
 }
 
@@ -206,7 +206,7 @@ func (s *fakeSession) Playing(to media.Side) (id uint64, _ media.Sent) {
 	}
 	return p.ID, media.Sent{
 		At: p.From + at, Packets: int64(at/(20*time.Millisecond)) - s.missed, Missed: s.missed,
-		First: s.began[to], Last: s.began[to].Add(at), Again: s.again[to],
+		First: s.began[to], Last: s.began[to].Add(at), Restarts: s.restarts[to],
 	}
 }
 
@@ -220,7 +220,8 @@ func (s *fakeSession) moves(to media.Side) {
 func (s *fakeSession) beginsAgain(to media.Side) media.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plays[to].From, s.began[to], s.again[to] = 0, time.Now(), true
+	s.plays[to].From, s.began[to] = 0, time.Now()
+	s.restarts[to]++
 	return media.EventRestarted{Side: to, ID: s.plays[to].ID}
 }
 

@@ -100,7 +100,7 @@ func TestMediaMovesTheCaller(t *testing.T) {
 			}
 			time.Sleep(statement / 2)
 			sent := saidWhole()
-			sent.Again = true
+			sent.Restarts = 1
 			w.said(sent)
 			if name == moved {
 				time.Sleep(6*time.Second + time.Millisecond)
@@ -111,6 +111,50 @@ func TestMediaMovesTheCaller(t *testing.T) {
 				return
 			}
 			w.presses('1')
+			w.takes(w.agent)
+			w.carrier.hangsUpOn(w.agent, d)
+			if r := w.record(); r.Told == nil || !r.Told.Counts() || r.Told.Packets != 250 {
+				t.Errorf("told %+v", r.Told)
+			}
+		})
+	}
+}
+
+// A key that was pressed at an earlier address does not count after an upgrade, also if the old process gets no event of
+// the move any more.
+func TestUpgradeBeforeTheMoveIsKnown(t *testing.T) {
+	for name, tt := range map[string]struct {
+		known   bool // there was another move before the key
+		unknown bool // there is one after it
+	}{"a move": {false, true}, "a second move": {true, true}, "the key is from after the move": {true, false}} {
+		runIn(t, name, tellsWith(`accept: {key: "1", within: 6s}`), func(w *world) {
+			d := w.isTold("+15075785607")
+			s := w.session()
+			s.clocked = true
+			time.Sleep(time.Second)
+			if tt.known {
+				s.moves(media.SideA)
+			}
+			w.presses('1')
+			if tt.unknown {
+				s.beginsAgain(media.SideA)
+			}
+			time.Sleep(time.Second)
+			w.upgraded()
+			w.tells()
+			if at := w.session().plays[media.SideA].From; at != time.Second {
+				t.Fatalf("it goes on at %v", at)
+			}
+			time.Sleep(statement - time.Second)
+			rest := saidWhole()
+			rest.Packets -= 50
+			w.said(rest)
+			if tt.unknown {
+				time.Sleep(6*time.Second + time.Millisecond)
+				hungUpOn(w.carrier)
+				w.wantRecord(record.DispositionFailed, cause.NotAccepted, record.EndedBySystem)
+				return
+			}
 			w.takes(w.agent)
 			w.carrier.hangsUpOn(w.agent, d)
 			if r := w.record(); r.Told == nil || !r.Told.Counts() || r.Told.Packets != 250 {

@@ -109,7 +109,7 @@ func (c *toldCall) statementEnds() {
 		return
 	}
 	s.mu.Lock()
-	p, began, again := s.plays[media.SideA], s.began[media.SideA], s.again[media.SideA]
+	p, began, restarts := s.plays[media.SideA], s.began[media.SideA], s.restarts[media.SideA]
 	s.mu.Unlock()
 	if !c.hears(s) || time.Since(began) < statement-p.From {
 		return
@@ -118,7 +118,7 @@ func (c *toldCall) statementEnds() {
 		c.fail("the statement does not begin again after a move: it goes on at %v", p.From)
 	}
 	sent := saidWhole()
-	sent.Again = again
+	sent.Restarts = restarts
 	sent.Packets = int64((statement - p.From) / (20 * time.Millisecond))
 	if c.r.IntN(6) == 0 {
 		sent.Missed, sent.Packets = 3, sent.Packets-3

@@ -59,8 +59,9 @@ type Sent struct {
 	Packets int64         // packets that were sent
 	Missed  int64         // packets that were not: no receiver, on hold, not confirmed, an error, or skipped because late
 
-	// Again says that a whole sound has begun again, because its side has moved. What was sent before does not count.
-	Again bool
+	// Restarts is how often a whole sound has begun again, because its side has moved. What was sent before does not
+	// count.
+	Restarts int
 
 	First, Last time.Time // when the first and the last packet was sent; zero if none was
 }
@@ -78,7 +79,8 @@ type player struct {
 	frames  int // since the sound last began to replace the relayed packets
 	playing bool
 	paused  bool // it has yielded
-	again   bool // of Sent
+
+	restarts int // of Sent
 
 	packets, missed int64 // of Sent, as are first and last
 	first, last     time.Duration
@@ -129,7 +131,7 @@ func lasts(n int) time.Duration { return time.Duration(n) * time.Second / audio.
 
 // sent returns what was sent of the sound so far.
 func (p *player) sent() Sent {
-	s := Sent{At: lasts(min(p.at, len(p.audio))), Packets: p.packets, Missed: p.missed, Again: p.again}
+	s := Sent{At: lasts(min(p.at, len(p.audio))), Packets: p.packets, Missed: p.missed, Restarts: p.restarts}
 	if p.packets > 0 {
 		s.First, s.Last = p.way.session.Clock(p.first), p.way.session.Clock(p.last)
 	}
@@ -215,10 +217,10 @@ func (p *player) silence(moved bool, now time.Duration) {
 
 // restart begins a sound again, because the receiver at the new address has not heard it.
 func (p *player) restart(now time.Duration) {
-	play := p.play
+	play, before := p.play, p.restarts
 	play.From = 0
 	p.start(play, now)
-	p.again = true
+	p.restarts = before + 1
 	p.way.session.Restarted(p.way.side.Other(), play.ID)
 }
 
