@@ -242,13 +242,25 @@ func (s *Saying) restarts() {
 	}
 }
 
-// redirected handles that the media has begun the sound again, at another address of the party.
+// redirected handles that the media has begun the sound again, at another address of the party. A party that has no
+// time limit of its own gets the time of the whole sound once more.
 func (s *Saying) redirected(e media.EventRestarted) {
-	if v := s.voice(); v != nil && v.id == e.ID && e.Side == s.what.To {
-		v.from, v.played.From, v.since = 0, 0, time.Now() // what it plays now, so that no update plays it once more
-		v.restarts++
-		s.restarts()
+	if !s.Says(e.Side, e.ID) {
+		return
 	}
+	v := s.voice()
+	v.from, v.played.From, v.since = 0, 0, time.Now() // what it plays now, so that no update plays it once more
+	v.restarts++
+	s.restarts()
+	if !s.what.Whole && v.restarts == 1 {
+		s.limit()
+	}
+}
+
+// Says reports whether the sound that a side hears by this id is the sound, and not what keeps the sides apart.
+func (s *Saying) Says(side media.Side, id uint64) bool {
+	v := s.voice()
+	return v != nil && v.id == id && side == s.what.To
 }
 
 // TellsCaller reports whether the caller hears a statement, or is about to.

@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"flowbridge/b2bua/bridge"
@@ -214,14 +215,8 @@ func (t *telling) speak() {
 	}
 	t.Stage = snapshot.Tells
 	t.spoke = time.Now()
-	t.countsReports()
+	t.lost, t.reports = c.bridge.Media.Reported(media.SideA) // later reports are about the statement
 	c.ladder.Decide("the caller is told %s", t.Sound)
-}
-
-// countsReports notes that only what the caller reports as lost from now on is about the statement: it begins, also at
-// another address.
-func (t *telling) countsReports() {
-	t.lost, t.reports = t.call.bridge.Media.Reported(media.SideA)
 }
 
 // recordNotTold records that the statement can't be said, and reports whether the call continues without it.
@@ -236,7 +231,7 @@ func (t *telling) recordNotTold(err error) (goesOn bool) {
 
 // Why a caller was not told although the statement began.
 var (
-	errHeld       = errors.New("the caller held the call, or could not be reached, for two minutes")
+	errHeld       = errors.New("the caller held the call, moved, or could not be reached, for two minutes")
 	errIncomplete = errors.New("twice, packets of it could not be sent")
 )
 
@@ -246,16 +241,18 @@ func (t *telling) logNotTold(err error) {
 	t.call.ladder.Decide("the caller can't be told %s: %v", t.Sound, err)
 }
 
-// on handles the end of the statement and of its receipt, and the caller's ACK. If the media begins the statement again
-// at another address, the caller's reports count from then on. In early media the target's answer waits.
+// on handles the end of the statement and of its receipt, and the caller's ACK. In early media the target's answer
+// waits.
 func (t *telling) on(h happening) (next phase, handled bool) {
 	c := t.call
 	if _, is := h.fact.(leg.Confirmed); is && h.from == c.a && t.underway() {
 		c.mailbox.happened(ofPart{callerReady{}}) // after what else the ACK says, which may be the caller's description
 	}
 	if e, is := h.event.(inBridge); is {
-		if again, is := e.Event.(media.EventRestarted); is && again.Side == media.SideA && t.Stage == snapshot.Tells {
-			t.countsReports()
+		// Another receiver may count from the beginning, and one that has moved counts what went to its earlier address. So
+		// no report says what is lost of this statement.
+		if again, is := e.Event.(media.EventRestarted); is && t.underway() && c.bridge.Saying.Says(again.Side, again.ID) {
+			t.reports = math.MaxUint64
 		}
 		said, is := e.Event.(bridge.Said)
 		if is = is && said.To == media.SideA; is && t.underway() {

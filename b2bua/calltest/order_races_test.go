@@ -326,6 +326,23 @@ func TestWarmTransferByTime(t *testing.T) {
 	})
 }
 
+// A party that moves hears the announcement from its beginning, also if it then ends over 20 s after it first began.
+func TestWarmTransferOfAMover(t *testing.T) {
+	inWorldWith(t, orderConfig, func(w *world) {
+		d, _ := w.established()
+		w.transfers(warm("4711", "beep", ""), "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		w.goes("announcing")
+		time.Sleep(9 * time.Second)
+		w.session().moves(media.SideB)
+		time.Sleep(12 * time.Second)
+		w.played(media.SideB)
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.goes("done")
+		w.callerEnds(w.agent2, d)
+	})
+}
+
 // A party with DTLS hears the announcement as soon as its handshake is complete.
 func TestWarmTransferOverDTLS(t *testing.T) {
 	inWorldWith(t, toDTLS, func(w *world) {
