@@ -48,7 +48,7 @@ func (t *Trunk) checkBrowser(s section) {
 			"keep one trunk for browsers; routes and tokens tell its calls apart")
 	}
 	s.l.browser = t.Name
-	t.Certificates = []string{rand.Text()} // nobody can show it: a process puts its own in its place
+	t.Certificates = []string{rand.Text()} // no connection has it; the process replaces it by its own proof
 	t.Media.SRTP, t.Media.Keying = SRTPRequired, KeyingDTLS
 }
 

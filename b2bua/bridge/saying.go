@@ -107,7 +107,7 @@ func (s *Saying) holdBack(on bool) {
 	}
 }
 
-// RestartHoldBack drops the held packets of an earlier agent, and holds back those of the present one.
+// RestartHoldBack drops the packets that are held of an earlier agent. From now on the present agent is held back.
 func (s *Saying) RestartHoldBack() { s.holdBack(true) }
 
 // ReleaseHoldBack lets the other side be heard, whose words an old process's statement holds back.
@@ -121,7 +121,8 @@ func (s *Saying) ReleaseHoldBack() {
 func (s *Saying) Resume(at media.Sent, key byte) { s.from, s.key = at, key }
 
 // Pressed returns the key that the party has pressed during the whole sound, of which so much is sent; 0 if none. If
-// the party has moved, and the event that says so is still to come, whoever pressed it has heard none of that.
+// the party has moved, and the event of that is still to come, the key was pressed at the earlier address. It does not
+// count then.
 func (s *Saying) Pressed(sent media.Sent) byte {
 	if v := s.voice(); v != nil && sent.Restarts > v.restarts {
 		return 0

@@ -169,7 +169,7 @@ func (t *telling) stopForMachine(connects bool) {
 }
 
 // skipForMailbox leaves out the statement, because a greeting with a beep has shown that a mailbox has answered the
-// placed call. The record is then that of a call without tell. Other machines may be a person who talks at length, who
+// placed call. Its record has no told then. Any other machine may be a person who talks at length. Such a person
 // must not get the agent untold.
 func (t *telling) skipForMailbox() {
 	if t.config() != nil && t.Stage == snapshot.ToldNothing {

@@ -149,7 +149,8 @@ func TestCallerThatCannotBeForged(t *testing.T) {
 func TestEarlyAnswerPromisesNothing(t *testing.T) {
 	inWorldWith(t, confirmYAML, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
-		d.sdp += "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=rtcp-fb:0 transport-cc\r\na=rtcp-fb:* nack\r\na=label:7\r\n"
+		d.sdp += "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n" +
+			"a=rtcp-fb:0 transport-cc\r\na=rtcp-fb:* nack\r\na=label:7\r\n"
 		w.carrier.invite(d)
 		rings := d.learn(w.carrier.expect("SIP/2.0 183"))
 		invite := w.agent.expect("INVITE")

@@ -63,8 +63,8 @@ func TestStatementAfterUpgradeAndKill(t *testing.T) {
 	})
 }
 
-// After an upgrade in the statement, the media finds the caller at another address. What is said there is all that the
-// record claims, also if the call ends before it is whole, and whoever hears it there has to press the key.
+// After an upgrade in the statement, the media finds the caller at another address. The record claims only what is said
+// there, even if the call ends in the middle. A key counts only if it is pressed there.
 func TestMediaMovesTheCaller(t *testing.T) {
 	const whole, cut, unknown, moved = "whole", "cut", "cut before the call knows of it", "no key"
 	for _, name := range []string{whole, cut, unknown, moved} {
@@ -279,7 +279,7 @@ func TestReportedLosses(t *testing.T) {
 		"reports":                            {0, 4, false, false},
 		"only an older report":               {4, 4, true, false},
 		"only a report from before the move": {0, 4, true, true},
-		"reports after a move":               {0, 4, false, true}, // of which receiver, nobody knows
+		"reports after a move":               {0, 4, false, true}, // they may count what went to the earlier address
 	} {
 		runIn(t, name, tellConfig, func(w *world) {
 			d := w.carrier.newCall("+15075785607")

@@ -229,7 +229,7 @@ func (w *world) isTaken() (invite received) {
 	return invite
 }
 
-// toldPerson lets the person who has answered a placed call hear the statement, talk to the agent, and hang up.
+// toldPerson makes the answering person of a placed call hear the statement, talk to the agent, and hang up.
 func (w *world) toldPerson(invite received) {
 	w.t.Helper()
 	w.hearsAll()
@@ -311,7 +311,7 @@ func TestMachineThatIsBridged(t *testing.T) {
 	}
 }
 
-// The record of a mailbox that was told nothing is that of a call without tell, also if it ends the call.
+// A mailbox that gets no statement has the record of a call without tell, even if the mailbox ends the call.
 func TestRecordOfAMailbox(t *testing.T) {
 	for name, taken := range map[string]bool{"hangs up": false, "gets the agent": true} {
 		runIn(t, name, placedTell("machine: bridge, screening: hangup"), func(w *world) {

@@ -147,7 +147,7 @@ func isMapping(value []byte) bool {
 // formats, timing and direction are. Others may name the other side's address, host or
 // software, or a media transport that the relay does not support.
 //
-// Header extensions (a=extmap) are not: an answer has only those that are supported (RFC 8285 section 5), and the
+// Header extensions (a=extmap) are left out: an answer has only supported ones (RFC 8285 section 5), and the
 // packets with our sounds, keys and held-back speech have none. A browser that was promised the name of the stream
 // (sdes:mid) drops packets without it. Feedback by transport-cc is about numbers in an extension.
 func passesOn(key []byte) bool {

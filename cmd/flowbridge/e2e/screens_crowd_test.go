@@ -40,7 +40,9 @@ type crowd struct {
 // more. The number +15070000000 gets an agent that speaks all the time.
 func newCrowd(t *testing.T, plays map[string]func(c *partyCall), head, targets, routes string) *crowd {
 	s := newQuietStage(t)
-	c := &crowd{stage: s, dropped: droppedByKernel(t), told: map[string]record.Record{}, secret: filepath.Join(t.TempDir(), "secret")}
+	c := &crowd{
+		stage: s, dropped: droppedByKernel(t), told: map[string]record.Record{}, secret: filepath.Join(t.TempDir(), "secret"),
+	}
 	must(t, os.WriteFile(c.secret, []byte("e2e-secret"), 0o600))
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var m struct{ Record record.Record }

@@ -78,8 +78,8 @@ fleet: {dsn_file: %q, caps: true, node: e2e}
 	c.healthy(page)
 }
 
-// unheard places calls whose agent sends from an address that nobody expects. What is said of the last five minutes is
-// looked at first: that is a matter of time.
+// unheard places calls whose agent sends from an unexpected address. It looks first at the screens of the last five
+// minutes, because these calls drop out of them.
 func (c *crowd) unheard(page *tab) {
 	c.Helper()
 	var calls []*partyCall

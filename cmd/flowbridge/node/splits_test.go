@@ -196,7 +196,7 @@ func TestSplitFollows(t *testing.T) {
 }
 
 // ends tells the node that calls of as many numbers have ended, which have heard a target or not. Each call began after
-// the one before: records have whole milliseconds, and what a split has heard since a call counts.
+// the one before. Records have whole milliseconds, and a split asks what it has heard since a call began.
 func (s *splitStage) ends(target string, n int, words bool) {
 	for i := range n {
 		s.ahead += time.Millisecond

@@ -7,7 +7,7 @@ import (
 )
 
 func TestPacket(t *testing.T) {
-	p := bytes.Repeat([]byte{0xef}, Size) // what was sent or received before
+	p := bytes.Repeat([]byte{0xef}, Size) // an earlier packet
 	Write(p, 7, 1, 70000, 1234567890)
 	if call, number, written, ok := Read(p); call != 7 || number != 70000 || written != 1234567890 || !ok {
 		t.Errorf("read %d, %d, %d, %v", call, number, written, ok)

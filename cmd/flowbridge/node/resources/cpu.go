@@ -145,7 +145,7 @@ func (c *CPU) Trouble() string {
 	return ""
 }
 
-// Available returns how many processors the process may use: those of the machine, or the cgroup's quota.
+// Available returns the number of processors for the process: all of the machine, or the cgroup's quota.
 func (c *CPU) Available() float64 {
 	cpus := float64(processors.Count())
 	if quota := c.share.Load().quota; quota > 0 {
