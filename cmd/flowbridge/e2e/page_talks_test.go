@@ -281,7 +281,7 @@ func TestPageTalksOn(t *testing.T) {
 		page.hears("the agent", saying(words))
 		two.hearsMicrophone()
 		t.Logf("after %s: the page was without a packet for %d ms, the agent for %d ms", change.name,
-			value[int](page.tab, `window.gap`), pause(two.heard()[before-1:]).Milliseconds())
+			value[int](page.tab, `window.gap`), pause(two.heard()[max(before-1, 0):]).Milliseconds())
 	}
 	quiet()
 	page.press("Hang up")
